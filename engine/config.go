@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Config is a checked config.lua. luabind.LoadConfig makes it; every default is filled in.
+type Config struct {
+	File string // path of config.lua, for messages
+	Root string // absolute
+
+	Inputs    []InputRow
+	Analyzers []StageRow
+	Outputs   []OutputRow // the user's, in order
+
+	MaxInFlight      int           // events between the inputs and their acks, default 8192
+	MaxInFlightBytes int64         // bytes likewise, default 8 MiB
+	ScriptTimeout    time.Duration // limit of one call of loop, default 1 s, 0 is none; a row's script_timeout overrides it
+	DrainTimeout     time.Duration // limit of the drain at shutdown, default 10 s
+	StatsInterval    time.Duration // of the stats log, default 60 s
+	Listen           string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
+	DeadLetter       string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
+
+	Redis   Redis    // not used before a script asks for it
+	Modules []string // redis modules to load at start
+}
+
+// Redis is the Redis server that scripts talk to.
+type Redis struct {
+	Host string // "" is none: config.lua names no redis_host
+	Port int    // <= 0: Host is the path of a unix socket
+}
+
+// InputRow is one row of inputs: an input and the filter that its records pass first.
+type InputRow struct {
+	Tag     string
+	URI     string
+	Scheme  string
+	Address string
+	Options Values
+	Filter  StageRow // Filter.Tag is the input's tag
+	Line    int      // in config.lua
+}
+
+// StageRow is a filter or an analyzer.
+type StageRow struct {
+	Tag             string
+	Script          string // path relative to ROOT: "analyzers/dns.lua"; absolute if the row names it so
+	DefaultAnalyzer string
+	DefaultOutput   string
+	Workers         int      // shards, default 1; "auto" is one per CPU
+	ShardBy         []string // field paths ("src_ip", "flow.src_ip"); empty spreads events evenly. Several make an order-free tuple
+	Timeout         time.Duration
+	Line            int
+}
+
+// OutputRow is one row of outputs.
+type OutputRow struct {
+	Tag     string
+	URI     string
+	Scheme  string
+	Address string
+	Options Values
+	Line    int
+}
+
+func (e *ConfigError) Error() string {
+	var b strings.Builder
+	if e.File != "" {
+		b.WriteString(e.File)
+		if e.Line > 0 {
+			fmt.Fprintf(&b, ":%d", e.Line)
+		}
+		b.WriteString(": ")
+	}
+	if e.Key != "" {
+		b.WriteString(e.Key + ": ")
+	}
+	b.WriteString(e.Msg)
+	return b.String()
+}
+
+// ConfigErrors returns the configuration mistakes in err, which may be one, a join of several, or none.
+func ConfigErrors(err error) []*ConfigError {
+	var list []*ConfigError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			list = append(list, ConfigErrors(e)...)
+		}
+		return list
+	}
+	var ce *ConfigError
+	if errors.As(err, &ce) {
+		list = append(list, ce)
+	}
+	return list
+}
+
+// SplitURI splits "tail:///var/log/eve.json<" into scheme and address. It is false if s has no "://".
+func SplitURI(s string) (scheme, address string, ok bool) {
+	scheme, address, ok = strings.Cut(s, "://")
+	return strings.ToLower(scheme), address, ok && scheme != ""
+}

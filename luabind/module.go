@@ -1,0 +1,43 @@
+package luabind
+
+import lua "github.com/yuin/gopher-lua"
+
+// module is one Lua library as scripts see it and as the README's reference documents it. A module's constructor is
+// called once per interpreter: its functions belong to that interpreter's worker.
+type module struct {
+	Name   string // global name, also what require takes: "cjson"
+	Doc    string // one sentence
+	Funcs  []hostFunc
+	Values map[string]lua.LValue // constants of the module's table
+}
+
+// hostFunc is a function of a module.
+type hostFunc struct {
+	Name    string // "decode"
+	Sig     string // "decode(text) -> value | nil, message"
+	Doc     string // what it does, units, errors: one to three sentences
+	Example string // Lua statements that must run without an error; a test runs them
+	Fn      lua.LGFunction
+}
+
+// table makes the module's table.
+func (m *module) table(L *lua.LState) *lua.LTable {
+	t := L.CreateTable(0, len(m.Funcs)+len(m.Values))
+	for i := range m.Funcs {
+		t.RawSetString(m.Funcs[i].Name, L.NewFunction(m.Funcs[i].Fn))
+	}
+	for k, v := range m.Values {
+		t.RawSetString(k, v)
+	}
+	return t
+}
+
+// install makes the module's table a global and loadable by require.
+func (m *module) install(L *lua.LState) *lua.LTable {
+	t := m.table(L)
+	L.SetGlobal(m.Name, t)
+	if loaded, ok := L.GetField(L.GetField(L.Get(lua.EnvironIndex), "package"), "loaded").(*lua.LTable); ok {
+		loaded.RawSetString(m.Name, t)
+	}
+	return t
+}
