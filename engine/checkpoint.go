@@ -1,1 +1,4 @@
 package engine
+
+// Checkpoints remembers, per input, how far each of its source files is read and finished.
+type Checkpoints struct{}
