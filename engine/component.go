@@ -82,6 +82,11 @@ type RejectError struct{ Err error }
 func (e *RejectError) Error() string { return "rejected: " + e.Err.Error() }
 func (e *RejectError) Unwrap() error { return e.Err }
 
+// Finite is an Input that knows whether it ends by itself, where that depends on its options; it overrides InputKind.Finite.
+type Finite interface {
+	Finite() bool
+}
+
 // InputKind describes a URI scheme for inputs. The list of all is in cmd/dragonfly/components.go.
 type InputKind struct {
 	Doc     string   // one sentence for the reference, with the form of the URI

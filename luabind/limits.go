@@ -2,22 +2,43 @@ package luabind
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// limits is what one interpreter may spend on the current callback. The watchdog sets stop from its own goroutine; the
-// interpreter's worker clears it before each callback.
+// limits is what one interpreter may spend on the current callback. The interpreter's worker calls begin, end and the
+// methods that host functions use; the watchdog stops a call from its own goroutine.
 type limits struct {
-	stop  atomic.Bool
-	calls atomic.Uint64 // callbacks begun (odd) and ended (even): the watchdog sees a call that stays
+	timeout time.Duration // of one callback; 0 is none
+	now     uint64        // number of the current call; the worker's own copy of running
+	running atomic.Uint64 // the current call, 0 while there is none: the watchdog sees a call that stays
+	stop    atomic.Uint64 // the call that the watchdog has stopped
+}
+
+func (l *limits) begin() {
+	l.now++
+	l.running.Store(l.now)
+}
+
+func (l *limits) end() { l.running.Store(0) }
+
+// waiting runs f, which waits for the outside world within limits of its own: that time does not count.
+func (l *limits) waiting(f func()) {
+	l.end()
+	defer func() {
+		if !l.stopped() {
+			l.begin()
+		}
+	}()
+	f()
 }
 
 // stopped reports whether the current callback has run out of time. Host functions that can work for long (pattern
 // matching, string building) ask it every few thousand steps and raise errStopped.
-func (l *limits) stopped() bool { return l.stop.Load() }
+func (l *limits) stopped() bool { return l.now != 0 && l.stop.Load() == l.now }
 
-// errStopped is the message that a stopped callback fails with; handling it is vm's task.
+// errStopped is the message that a stopped callback fails with.
 const errStopped = "script_timeout reached"
 
 // maxString is the longest string in bytes that a host function makes for a script.
@@ -29,19 +50,100 @@ var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); r
 // channel costs half of a real one.
 var _ context.Context = (*limits)(nil)
 
+// Done is part of context.Context.
 func (l *limits) Done() <-chan struct{} {
-	if l.stop.Load() {
+	if l.stopped() {
 		return closedChannel
 	}
 	return nil
 }
 
+// Err is part of context.Context; gopher-lua raises its text.
 func (l *limits) Err() error {
-	if l.stop.Load() {
-		return context.DeadlineExceeded
+	if l.stopped() {
+		return stopError{}
 	}
 	return nil
 }
 
+// Deadline is part of context.Context.
 func (l *limits) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (l *limits) Value(any) any               { return nil }
+
+// Value is part of context.Context.
+func (l *limits) Value(any) any { return nil }
+
+type stopError struct{}
+
+func (stopError) Error() string { return errStopped }
+
+// watchdog stops callbacks that take longer than their limit. One goroutine looks at all interpreters.
+type watchdog struct {
+	mu      sync.Mutex
+	watched map[*limits]*watch
+	started bool
+	quit    chan struct{} // closed by close
+	wg      sync.WaitGroup
+}
+
+// watch is when the watchdog first saw the current call.
+type watch struct {
+	call  uint64
+	since time.Time
+}
+
+func newWatchdog() *watchdog {
+	return &watchdog{watched: map[*limits]*watch{}, quit: make(chan struct{})}
+}
+
+func (w *watchdog) add(l *limits) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watched[l] = &watch{}
+	if !w.started {
+		w.started = true
+		w.wg.Go(w.run)
+	}
+}
+
+func (w *watchdog) remove(l *limits) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watched, l)
+}
+
+// close ends the goroutine.
+func (w *watchdog) close() {
+	close(w.quit)
+	w.wg.Wait()
+}
+
+// watchEvery is how exactly limits are kept.
+const watchEvery = 10 * time.Millisecond
+
+func (w *watchdog) run() {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			w.look(now)
+		case <-w.quit:
+			return
+		}
+	}
+}
+
+func (w *watchdog) look(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for l, seen := range w.watched {
+		call := l.running.Load()
+		if call != seen.call {
+			seen.call, seen.since = call, now
+			continue
+		}
+		if call != 0 && l.timeout > 0 && now.Sub(seen.since) >= l.timeout {
+			l.stop.Store(call)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"hash/maphash"
+	"strings"
+
+	"dragonfly/engine/lazyjson"
+)
+
+var keySeed = maphash.MakeSeed()
+
+// keyer computes the shard key of an event from shard_by.
+type keyer struct {
+	paths       [][]string
+	communityID bool
+}
+
+// keyScratch is reused memory of one goroutine for keyer.hash.
+type keyScratch struct{ root, nested []lazyjson.Field }
+
+// newKeyer returns nil for an empty shard_by.
+func newKeyer(shardBy []string) *keyer {
+	if len(shardBy) == 0 {
+		return nil
+	}
+	k := &keyer{communityID: len(shardBy) == 1 && shardBy[0] == "community_id"}
+	for _, p := range shardBy {
+		k.paths = append(k.paths, strings.Split(p, "."))
+	}
+	return k
+}
+
+// hash is equal for events with equal keys. Several fields count in any order, so that {"src_ip", "dest_ip"} is the same
+// for both directions. A missing field counts as empty. community_id falls back to the addresses, ports and protocol.
+func (k *keyer) hash(ev *Event, scratch *keyScratch) uint64 {
+	index := ev.Index
+	if index == nil {
+		var err error
+		if scratch.root, err = lazyjson.IndexObject(scratch.root[:0], ev.Body); err != nil {
+			return 0 // the stage will refuse it
+		}
+		index = scratch.root
+	}
+	if k.communityID {
+		if f := lazyjson.Find(index, ev.Body, "community_id"); f == nil {
+			return hashTuple(index, ev.Body)
+		}
+	}
+	var sum uint64
+	for _, p := range k.paths {
+		var f *lazyjson.Field
+		if f, scratch.nested = lazyjson.FindPath(index, ev.Body, p, scratch.nested); f != nil {
+			sum += maphash.String(keySeed, f.Raw(ev.Body))
+		}
+	}
+	return sum
+}
+
+func hashTuple(index []lazyjson.Field, body string) uint64 {
+	raw := func(key string) string {
+		if f := lazyjson.Find(index, body, key); f != nil {
+			return f.Raw(body)
+		}
+		return ""
+	}
+	side := func(ip, port string) uint64 {
+		return maphash.String(keySeed, raw(ip)) ^ 31*maphash.String(keySeed, raw(port))
+	}
+	return side("src_ip", "src_port") + side("dest_ip", "dest_port") + maphash.String(keySeed, raw("proto"))
+}

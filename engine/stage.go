@@ -1,0 +1,270 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"dragonfly/engine/lazyjson"
+)
+
+// MaxHops is how many stages an event may pass. One more is a loop: the event is dead-lettered.
+const MaxHops = 64
+
+// MaxFanOut is how many events may be derived from one record in all.
+const MaxFanOut = 1_000_000
+
+// sliceLen is how many events a worker handles before it sends on what they gave.
+const sliceLen = 128
+
+// sendLen is how many emitted events a worker collects at most before it sends them on.
+const sendLen = 1024
+
+// stage is a filter or an analyzer with its shards.
+type stage struct {
+	row      StageRow
+	isFilter bool
+	shards   []*shard
+}
+
+func (st *stage) kind() string {
+	if st.isFilter {
+		return "filter"
+	}
+	return "analyzer"
+}
+
+// shard is one queue of a stage and the script that its worker runs. Only the worker touches the fields below "worker".
+type shard struct {
+	e     *Engine
+	stage *stage
+	n     int // 0-based
+	queue queue
+	head  atomic.Int32 // hops of the event in hand, -1 while there is none; read by the gate
+	next  atomic.Pointer[swap]
+	last  atomic.Bool // drained: call finish() and end
+
+	in, out, failed, dead atomic.Int64
+	busy                  atomic.Int64 // ns in scripts
+
+	// worker
+	log      *slog.Logger
+	script   Script
+	results  Results
+	outbox   *outbox
+	finisher finisher
+	slab     []lazyjson.Field // memory for the indexes of the next events
+	warned   time.Time        // of the last "script failed" in the log
+	silent   int              // failures since then
+}
+
+// swap asks a worker to go on with another program; done receives the result once.
+type swap struct {
+	program Program
+	done    chan<- error
+}
+
+func (e *Engine) newShard(st *stage, n int) *shard {
+	sh := &shard{e: e, stage: st, n: n, queue: newQueue(), outbox: e.newOutbox()}
+	sh.head.Store(-1)
+	sh.log = e.log.With("stage", st.row.Tag, "shard", n)
+	return sh
+}
+
+// load makes the script of program. It runs setup(), whose events go out as the engine's own.
+func (sh *shard) load(program Program) error {
+	row := &sh.stage.row
+	sh.results.Reset()
+	script, err := program.Load(ScriptEnv{
+		Stage: row.Tag, IsFilter: sh.stage.isFilter, Shard: sh.n, DefaultAnalyzer: row.DefaultAnalyzer,
+		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Router: sh.e, Log: sh.log,
+	}, &sh.results)
+	if err != nil {
+		sh.results.Reset()
+		return err
+	}
+	if sh.script != nil {
+		sh.script.Close()
+	}
+	sh.script = script
+	sh.sendOwn("setup")
+	return nil
+}
+
+// run is the worker: until the queue is closed or ctx done.
+func (sh *shard) run(ctx context.Context) {
+	var spare []Event
+	for {
+		events, bytes, ok := sh.queue.take(ctx, spare)
+		if !ok {
+			break
+		}
+		if s := sh.next.Swap(nil); s != nil {
+			s.done <- sh.load(s.program)
+		}
+		total := len(events)
+		for rest := events; len(rest) > 0 && ctx.Err() == nil; {
+			n := min(len(rest), sliceLen)
+			sh.head.Store(int32(rest[0].hops))
+			if sh.e.gate.over() {
+				n = 1
+				sh.e.gate.turn(ctx, int32(rest[0].hops))
+			}
+			n = sh.handle(rest[:n])
+			share := bytes * int64(n) / int64(len(rest))
+			bytes -= share
+			rest = rest[n:]
+			sh.e.gate.queued.Add(int64(-n))
+			sh.e.gate.queuedB.Add(-share)
+			sh.e.gate.progress()
+		}
+		sh.head.Store(-1)
+		if total > 0 {
+			sh.e.gate.progress()
+		}
+		spare = recycle(events)
+		if sh.last.Swap(false) {
+			sh.finish()
+		}
+	}
+	if sh.script != nil {
+		sh.script.Close()
+	}
+}
+
+// handle passes events to the script and sends on what it emitted. It returns how many it handled: a script that emits
+// many events for one ends the slice early.
+func (sh *shard) handle(events []Event) int {
+	start := time.Now()
+	n, emitted := 0, 0
+	for n < len(events) && emitted < sendLen {
+		emitted += sh.one(&events[n])
+		n++
+	}
+	sh.busy.Add(int64(time.Since(start)))
+	sh.in.Add(int64(n))
+	sh.out.Add(int64(emitted))
+	sh.outbox.flush()
+	sh.finisher.flush()
+	return n
+}
+
+// one passes one event to the script and returns how many events it emitted. They are sent on by handle.
+func (sh *shard) one(ev *Event) int {
+	if ev.Index == nil && sh.stage.isFilter {
+		if err := sh.index(ev); err != nil {
+			reason := ReasonMalformed
+			if err == lazyjson.ErrNotObject {
+				reason = ReasonNotObject
+			}
+			sh.deadLetter(ev, reason, err)
+			return 0
+		}
+	}
+	if ev.hops >= MaxHops {
+		sh.deadLetter(ev, ReasonLoop, errLoop)
+		return 0
+	}
+	sh.results.Reset()
+	if err := sh.script.Handle(ev, &sh.results); err != nil {
+		sh.fault(ev, err)
+		return 0
+	}
+	sh.arm()
+	n := len(sh.results.Emitted)
+	switch {
+	case n == 0:
+		sh.finisher.finish(ev.rec, 0)
+		return 0
+	case n > 1:
+		if !ev.rec.fork(n) {
+			sh.deadLetter(ev, ReasonFanOut, errFanOut)
+			return 0
+		}
+	}
+	for i := range sh.results.Emitted {
+		em := &sh.results.Emitted[i]
+		sh.outbox.add(em.Route, Event{Body: em.Body, Index: em.Index, rec: ev.rec, hops: ev.hops + 1})
+	}
+	return n
+}
+
+var (
+	errLoop   = errors.New("the event passed 64 stages: the scripts route it in a loop")
+	errFanOut = errors.New("more than 1000000 events were derived from one record")
+)
+
+// index validates ev and remembers where its fields are. The memory comes from a slab shared by neighbouring events.
+func (sh *shard) index(ev *Event) error {
+	const slabLen, room = 1024, 48
+	if cap(sh.slab)-len(sh.slab) < room {
+		sh.slab = make([]lazyjson.Field, 0, slabLen)
+	}
+	from := len(sh.slab)
+	fields, err := lazyjson.IndexObject(sh.slab, ev.Body)
+	if err != nil {
+		return err
+	}
+	ev.Index = fields[from:len(fields):len(fields)]
+	if sh.slab = fields; cap(fields) > slabLen {
+		sh.slab = nil // an event with very many fields: it keeps this one to itself
+	}
+	return nil
+}
+
+// fault dead-letters ev after its script failed, and tells the operator, at most once a second.
+func (sh *shard) fault(ev *Event, err error) {
+	sh.failed.Add(1)
+	reason := ReasonScript
+	var se *ScriptError
+	if errors.As(err, &se) && se.Timeout {
+		reason = ReasonTimeout
+	}
+	if now := time.Now(); now.Sub(sh.warned) >= time.Second {
+		attrs := []any{"script", sh.stage.row.Script, "origin", ev.Origin(), "err", err}
+		if sh.silent > 0 {
+			attrs = append(attrs, "more_since_last", sh.silent)
+		}
+		sh.log.Warn("script failed, its event goes to the dead letter", attrs...)
+		if se != nil && se.Trace != "" {
+			sh.log.Debug("script failed", "trace", se.Trace)
+		}
+		sh.warned, sh.silent = now, 0
+	} else {
+		sh.silent++
+	}
+	sh.deadLetter(ev, reason, err)
+}
+
+func (sh *shard) deadLetter(ev *Event, reason string, err error) {
+	sh.dead.Add(1)
+	sh.e.deadLetter(sh.outbox, ev, sh.stage.kind()+" "+sh.stage.row.Tag, reason, err)
+}
+
+// finish calls the script's finish() and sends on what it emitted.
+func (sh *shard) finish() {
+	sh.results.Reset()
+	if err := sh.script.Finish(&sh.results); err != nil {
+		sh.failed.Add(1)
+		sh.log.Error("finish() failed: what it emitted is lost", "script", sh.stage.row.Script, "err", err)
+		sh.results.Reset()
+	}
+	sh.sendOwn("finish")
+	sh.e.finishing.Done()
+}
+
+// arm hands the timers that a script set to the engine.
+func (sh *shard) arm() {
+	for _, t := range sh.results.Timers {
+		sh.e.timers.add(t)
+	}
+}
+
+// sendOwn sends on results that belong to no record; they are booked as read from "timer".
+func (sh *shard) sendOwn(why string) {
+	sh.arm()
+	sh.e.sendOwn(sh.outbox, sh.results.Emitted, sh.stage.row.Tag+" "+why)
+	sh.results.Reset()
+}

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// timers delivers events to analyzers later. All pending timers are kept; equal times fire in the order they were set.
+type timers struct {
+	mu      sync.Mutex
+	heap    timerHeap
+	n       int           // order of equal times
+	changed chan struct{} // 1 token when the first to fire may be another
+}
+
+type pendingTimer struct {
+	Timer
+	at time.Time
+	n  int
+}
+
+func newTimers() *timers { return &timers{changed: make(chan struct{}, 1)} }
+
+func (t *timers) add(timer Timer) { t.addAt(timer, time.Now().Add(timer.After)) }
+
+func (t *timers) addAt(timer Timer, at time.Time) {
+	t.mu.Lock()
+	t.n++
+	heap.Push(&t.heap, pendingTimer{timer, at, t.n})
+	t.mu.Unlock()
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run fires timers until ctx is done.
+func (t *timers) run(ctx context.Context, fire func([]Timer)) {
+	for {
+		due, wait := t.due(time.Now())
+		if len(due) > 0 {
+			fire(due)
+			continue
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-t.changed:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+// due removes the timers that fire now and returns how long to wait for the next. Repeating ones are set again: a
+// repetition that was missed is left out.
+func (t *timers) due(now time.Time) (due []Timer, wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.heap) > 0 && !t.heap[0].at.After(now) {
+		p := heap.Pop(&t.heap).(pendingTimer)
+		due = append(due, p.Timer)
+		if p.Every {
+			next := p.at.Add(p.After)
+			if next.Before(now) {
+				next = now.Add(p.After)
+			}
+			p.at = next
+			heap.Push(&t.heap, p)
+		}
+	}
+	if len(t.heap) == 0 {
+		return due, time.Hour
+	}
+	return due, t.heap[0].at.Sub(now)
+}
+
+// drain removes all timers and returns those that fire once, in order of their time.
+func (t *timers) drain() []Timer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var once []Timer
+	for len(t.heap) > 0 {
+		if p := heap.Pop(&t.heap).(pendingTimer); !p.Every {
+			once = append(once, p.Timer)
+		}
+	}
+	return once
+}
+
+func (t *timers) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.heap)
+}
+
+type timerHeap []pendingTimer
+
+func (h timerHeap) Len() int { return len(h) }
+func (h timerHeap) Less(i, j int) bool {
+	if h[i].at.Equal(h[j].at) {
+		return h[i].n < h[j].n
+	}
+	return h[i].at.Before(h[j].at)
+}
+func (h timerHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *timerHeap) Push(x any)   { *h = append(*h, x.(pendingTimer)) }
+func (h *timerHeap) Pop() any {
+	old := *h
+	p := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return p
+}

@@ -1,0 +1,86 @@
+package luabind
+
+import (
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// isModule reports whether require(name) is answered without a file.
+func isModule(name string) bool {
+	switch name {
+	case "string", "table", "math", "os", "io", "coroutine", "debug", "bit", "package", "table.new", "_G",
+		"dragonfly", "cjson", "cjson_safe", "cjson.safe", "json", "marshal", "http", "hiredis", "redis", "net", "model":
+		return true
+	}
+	return false
+}
+
+// openRequire installs package and require: modules by name, files only below ROOT.
+func (s *script) openRequire() {
+	L := s.L
+	pkg, ok := s.globals.RawGetString("package").(*lua.LTable)
+	if !ok {
+		pkg = L.NewTable()
+		s.globals.RawSetString("package", pkg)
+	}
+	loaded, ok := pkg.RawGetString("loaded").(*lua.LTable)
+	if !ok {
+		loaded = L.NewTable()
+		pkg.RawSetString("loaded", loaded)
+	}
+	for _, name := range []string{"string", "table", "math", "os", "io", "coroutine", "debug", "bit"} {
+		if lib, ok := s.globals.RawGetString(name).(*lua.LTable); ok {
+			loaded.RawSetString(name, lib)
+		}
+	}
+	loaded.RawSetString("_G", s.globals)
+	loaded.RawSetString("package", pkg)
+	if _, ok := pkg.RawGetString("preload").(*lua.LTable); !ok {
+		pkg.RawSetString("preload", L.NewTable())
+	}
+	pkg.RawSetString("path", lua.LString("./?.lua;./?/init.lua"))
+	pkg.RawSetString("cpath", lua.LString(""))
+	s.globals.RawSetString("require", L.NewFunction(func(L *lua.LState) int {
+		L.Push(s.require(L, L.CheckString(1), loaded, pkg))
+		return 1
+	}))
+}
+
+func (s *script) require(L *lua.LState, name string, loaded, pkg *lua.LTable) lua.LValue {
+	key := name
+	if name == "cjson.safe" {
+		key = "cjson_safe"
+	}
+	if v := loaded.RawGetString(key); v != lua.LNil {
+		return v
+	}
+	if s.loading[name] {
+		L.RaiseError("loop in require: %q requires itself", name)
+	}
+	s.loading[name] = true
+	defer delete(s.loading, name)
+	var fn *lua.LFunction
+	if preload, ok := pkg.RawGetString("preload").(*lua.LTable); ok {
+		fn, _ = preload.RawGetString(name).(*lua.LFunction)
+	}
+	if fn == nil {
+		c, err := s.program.loader.find(name)
+		if err != nil {
+			L.RaiseError("%s", strings.TrimSpace(err.Error()))
+		}
+		fn = c.function(L, s.globals)
+	}
+	L.Push(fn)
+	L.Push(lua.LString(name))
+	L.Call(1, 1)
+	v := L.Get(-1)
+	L.Pop(1)
+	if v == lua.LNil {
+		if v = loaded.RawGetString(name); v == lua.LNil { // module() sets it
+			v = lua.LTrue
+		}
+	}
+	loaded.RawSetString(name, v)
+	return v
+}
