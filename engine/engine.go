@@ -50,11 +50,11 @@ type Engine struct {
 	routes    struct{ analyzers, outputs map[string]Route }
 	files     wwwFiles
 
-	opened    []bool // by input
+	opened    []bool   // by input
 	unknown   sync.Map // tag -> *atomic.Int64
 	finishing sync.WaitGroup
 	started   time.Time
-	state     atomic.Int32 // 0 not yet running, 1 running, 2 draining, 3 ended
+	state     atomic.Int32  // 0 not yet running, 1 running, 2 draining, 3 ended
 	ended     chan struct{} // closed when Run returns
 }
 

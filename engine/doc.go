@@ -1,0 +1,77 @@
+// Package engine moves events from inputs through Lua scripts to outputs. This file is the architecture document.
+//
+// # The route of an event
+//
+//	source ─▶ input ─▶ filter ─▶ analyzer ─▶ analyzer ─▶ output ─▶ sink
+//	          (Go)     N shards   M shards     K shards    (Go)
+//	             ◀───────────── ack, once per record ───────────────
+//
+// A line is appended to eve.json. The input (engine/input/tail) reads it and emits it, together with what else the same
+// read returned, as a Batch of Records. The gate admits the batch when the records in flight leave room: this is the
+// backpressure that reaches the source. The engine makes Events of the records and pushes them to the queue of a shard of
+// the input's filter. The shard's worker takes all that is queued, validates and indexes each event in one pass
+// (engine/lazyjson) and calls the script's loop(event). What the script emits is collected in Results; when a slice of
+// events is through, the outbox pushes the results to the queues of analyzers and outputs, in batches. So no channel
+// operation happens inside Lua, and a script that fails has sent nothing for that event. An output writes batches to its
+// sink. When the last event that was derived from a record is written, dropped or dead-lettered the record is finished;
+// when all records of a batch are, its Done is called and the input's checkpoint may move.
+//
+// # An event is its bytes
+//
+// Event.Body is an immutable JSON text. luabind shows it to scripts as a table that decodes only what is touched; a write
+// is remembered and spliced into a copy of the bytes when the event is emitted. What no script touches leaves the engine
+// byte for byte as it came. Event.Index, the places of the top-level fields, is made once, by the filter's worker, which
+// also is where malformed records part: they go to the dead letter and no script sees them.
+//
+// # Queues, the gate, cycles
+//
+// A queue (queue.go) is a slice that writers append to and its one reader swaps for an empty one: batches grow under load
+// and have size 1 without it. Queues have no bound of their own, so that a send between stages never blocks and scripts
+// may route in circles without a deadlock. The bound is at the inputs: max_in_flight records and bytes between the
+// reading and the ack (gate.go). Scripts can multiply events beyond that bound; then only the stages whose next event has
+// come furthest go on, and none while an output has something to write. The pipeline then works depth first, what is queued
+// grows with the depth of the fan-out and not with its breadth, and as something can always go on there is no deadlock.
+// An event that passed MaxHops stages is dead-lettered as a loop, and a record from which more than MaxFanOut events were
+// derived as an avalanche.
+//
+// # Shards and order
+//
+// A stage has `workers` shards; each has a queue, a goroutine and an interpreter of its own that nobody else touches.
+// With shard_by, events of equal key meet in one shard and keep their order through the stage; without it batches go
+// round robin. With one worker, the default, a script sees every event in order. Stages run side by side, so a chain of
+// scripts with one worker each still uses as many cores as it has stages.
+//
+// # The ledger
+//
+// Per input: read = delivered + dropped + dead-lettered{reason} + in flight (ledger.go). The books are kept per record,
+// not per event: a record is delivered if anything derived from it was, and dead-lettered if anything derived from it was,
+// whatever else happened. Accounting costs no lock and, per event, no atomic operation that two cores share: a record's
+// counters are its own, and batches are booked when they are finished. Events that scripts make without a record (timers,
+// setup, finish) are booked under "timer". The ledger is in /ledger, /metrics, the stats log and the report at exit.
+//
+// # At least once
+//
+// An output acks what its sink has. A sink that fails is tried again with backoff (sink.go) while the gate fills and the
+// inputs stop reading. What the sink refuses for good (RejectError) and what a script fails on goes to the dead-letter
+// output, which is an output like any other. Checkpoints (checkpoint.go) hold, per source file, its identity and the offset
+// below which everything is acked; they are written atomically every second and at the end of Run. After a crash the inputs
+// resume there: nothing is lost, at most a second of records comes twice.
+//
+// # Life of an engine
+//
+// New checks and wires; Open opens inputs and outputs, loads scripts and runs setup() - all that may need rights or paths
+// that the process is about to give up; Run moves events. Its end needs no flags: inputs stop, the gate falls idle,
+// pending one-shot timers fire, finish() of every script runs stage by stage, queues are closed behind their last writer,
+// workers and outputs end, checkpoints are saved. After drain_timeout what is left stays unacked. Swap puts new scripts in
+// place between two events; for a changed config.lua the command drains this engine and hands its open inputs and outputs
+// to the next.
+//
+// # Where things are
+//
+//	cmd/dragonfly      flags, signals, chroot and privileges, the list of components
+//	engine             this package; imports the standard library only
+//	engine/lazyjson    validates and indexes JSON
+//	engine/input/*     one package per scheme; import engine (and engine/input/lines), never each other
+//	engine/output/*    one package per scheme; import engine
+//	luabind            config.lua, interpreters, the lazy view, Lua modules; the only one that imports gopher-lua
+package engine
