@@ -90,9 +90,9 @@ func (s *script) output(tag string) engine.Route {
 	return r
 }
 
-// send encodes argument n and emits it to route.
-func (s *script) send(L *lua.LState, what string, n int, route engine.Route) {
-	body, index, err := s.views.encode(L.Get(n))
+// send encodes argument n and emits it to route. An analyzer is spared a second scan: it gets the index.
+func (s *script) send(L *lua.LState, what string, n int, route engine.Route, toAnalyzer bool) {
+	body, index, err := s.views.encode(L.Get(n), toAnalyzer)
 	if err != nil {
 		L.RaiseError("%s: %s", what, err.Error())
 	}
@@ -107,7 +107,7 @@ func (s *script) analyzeEvent(L *lua.LState) int {
 		s.env.Router.Unknown(s.env.Stage, tag)
 		return 0
 	}
-	s.send(L, "analyze_event", 2, route)
+	s.send(L, "analyze_event", 2, route, true)
 	return 0
 }
 
@@ -120,7 +120,7 @@ func (s *script) outputEvent(name string) lua.LGFunction {
 			s.env.Router.Unknown(s.env.Stage, tag)
 			return 0
 		}
-		s.send(L, name, 2, route)
+		s.send(L, name, 2, route, false)
 		return 0
 	}
 }
@@ -128,7 +128,7 @@ func (s *script) outputEvent(name string) lua.LGFunction {
 func (s *script) internalEvent(name string, route engine.Route) lua.LGFunction {
 	return func(L *lua.LState) int {
 		arity(L, 1)
-		s.send(L, name, 1, route)
+		s.send(L, name, 1, route, false)
 		return 0
 	}
 }
@@ -149,7 +149,7 @@ func (s *script) timerEvent(name string, every bool) lua.LGFunction {
 			s.env.Router.Unknown(s.env.Stage, tag)
 			return 0
 		}
-		body, _, err := s.views.encode(L.Get(3))
+		body, _, err := s.views.encode(L.Get(3), false)
 		if err != nil {
 			L.RaiseError("%s: %s", name, err.Error())
 		}

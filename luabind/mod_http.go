@@ -60,7 +60,7 @@ func (s *script) httpBody(L *lua.LState, v lua.LValue) string {
 	case lua.LString:
 		return string(v)
 	}
-	body, _, err := s.views.encode(v)
+	body, _, err := s.views.encode(v, false)
 	if err != nil {
 		L.RaiseError("http: body: %s", err.Error())
 	}

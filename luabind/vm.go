@@ -156,7 +156,7 @@ func (s *script) message(v lua.LValue) string {
 	case lua.LString:
 		return string(v)
 	case *lua.LTable:
-		if body, _, err := s.views.encode(v); err == nil {
+		if body, _, err := s.views.encode(v, false); err == nil {
 			return "error value " + body
 		}
 	case *lua.LUserData:

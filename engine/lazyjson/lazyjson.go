@@ -447,3 +447,6 @@ func explain(b []byte, i int) error {
 }
 
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// KindOf returns the kind of the value that begins with c.
+func KindOf(c byte) Kind { return kinds[c] }
