@@ -1,8 +1,264 @@
 package engine
 
-// Checkpoints remembers, per input, how far each of its source files is read and finished.
-type Checkpoints struct{}
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+)
 
-func NewCheckpoints() *Checkpoints { return &Checkpoints{} }
+// checkpointVersion is the format of the checkpoint file.
+const checkpointVersion = 1
 
-func (c *Checkpoints) Save() error { return nil }
+// Position is how far one source file is finished: below Offset every record, and all that was derived from it, is acked.
+type Position struct {
+	Path           string `json:"path"`
+	Device         uint64 `json:"device"`
+	Inode          uint64 `json:"inode"`
+	Fingerprint    string `json:"fingerprint"`     // hash of the first FingerprintLen bytes, hexadecimal
+	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most 1024
+	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files
+	Finished       bool   `json:"finished"`        // a finite source, completely read and acked
+}
+
+// Checkpoints remembers the positions of all inputs, by tag. It is safe for all goroutines.
+type Checkpoints struct {
+	path string   // "" keeps them in memory only
+	root *os.Root // of the directory of path, so that saving works in a chroot
+
+	mu      sync.Mutex
+	old     map[string][]Position // as loaded; an input's entry goes when its first Cursor is made
+	cursors map[string][]*Cursor
+	saved   []byte // what is on disk
+}
+
+type checkpointFile struct {
+	Version int                   `json:"version"`
+	Inputs  map[string][]Position `json:"inputs"`
+}
+
+// NewCheckpoints returns checkpoints that are kept in memory only.
+func NewCheckpoints() *Checkpoints {
+	return &Checkpoints{old: map[string][]Position{}, cursors: map[string][]*Cursor{}}
+}
+
+// OpenCheckpoints loads the checkpoints of the file at path; a missing file is empty. A damaged file, or one of a newer
+// version, is moved aside to path.damaged, and the error says so: the checkpoints returned with it are empty and usable.
+func OpenCheckpoints(path string) (*Checkpoints, error) {
+	c := NewCheckpoints()
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return c, err
+	}
+	c.path, c.root = path, root
+	text, err := root.ReadFile(filepath.Base(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	var f checkpointFile
+	if err = json.Unmarshal(text, &f); err == nil && f.Version != checkpointVersion {
+		err = fmt.Errorf("version %d, this program reads %d", f.Version, checkpointVersion)
+	}
+	if err != nil {
+		aside := filepath.Base(path) + ".damaged"
+		return c, errors.Join(fmt.Errorf("checkpoints %q cannot be read, starting without: kept as %s: %w", path, aside, err),
+			root.Rename(filepath.Base(path), aside))
+	}
+	if f.Inputs != nil {
+		c.old = f.Inputs
+	}
+	c.saved = text
+	return c, nil
+}
+
+// Load returns the positions of an input as they were when the file was opened.
+func (c *Checkpoints) Load(input string) []Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if list := c.cursors[input]; len(list) > 0 { // the input runs again, after a fault or a reload
+		var positions []Position
+		for _, cur := range list {
+			positions = append(positions, cur.position())
+		}
+		return positions
+	}
+	return slices.Clone(c.old[input])
+}
+
+// Start forgets the positions of an input; it then makes Cursors for those that still hold.
+func (c *Checkpoints) Start(input string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.old, input)
+	c.cursors[input] = nil
+}
+
+// Cursor begins to follow the acks of one source file from at.
+func (c *Checkpoints) Cursor(input string, at Position) *Cursor {
+	cur := &Cursor{all: c, input: input, at: at}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cursors[input] = append(c.cursors[input], cur)
+	return cur
+}
+
+// Save writes the positions if they have changed: to a new file, synced, that then takes the old one's place.
+func (c *Checkpoints) Save() error {
+	if c.path == "" {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := checkpointFile{Version: checkpointVersion, Inputs: map[string][]Position{}}
+	for input, list := range c.old {
+		f.Inputs[input] = list
+	}
+	for input, list := range c.cursors {
+		for _, cur := range list {
+			f.Inputs[input] = append(f.Inputs[input], cur.position())
+		}
+	}
+	text, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		panic("BUG: checkpoints: " + err.Error())
+	}
+	if string(text) == string(c.saved) {
+		return nil
+	}
+	if err := writeFile(c.root, filepath.Base(c.path), text); err != nil {
+		return fmt.Errorf("checkpoints %q: %w", c.path, err)
+	}
+	c.saved = text
+	return nil
+}
+
+// writeFile replaces name in dir atomically and durably.
+func writeFile(dir *os.Root, name string, text []byte) error {
+	temp := name + ".new"
+	f, err := dir.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := dir.Rename(temp, name); err != nil {
+		return err
+	}
+	d, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Cursor follows the acks of one source file. Track is called by the input's goroutine, the functions that it returns
+// by any.
+type Cursor struct {
+	all   *Checkpoints
+	input string
+
+	mu       sync.Mutex
+	at       Position
+	pending  []span // tracked and not below the low-water mark, in reading order
+	first    int    // number of pending[0]
+	finished bool   // everything is read
+	removed  bool   // to be forgotten when everything is acked
+}
+
+type span struct {
+	end  int64
+	done bool
+}
+
+// Track says that the input has emitted what stands before end, behind what it tracked before. The returned function
+// is the Done of that batch.
+func (cur *Cursor) Track(end int64) (done func()) {
+	cur.mu.Lock()
+	defer cur.mu.Unlock()
+	n := cur.first + len(cur.pending)
+	cur.pending = append(cur.pending, span{end: end})
+	return func() { cur.done(n) }
+}
+
+// Untrack takes back the last Track: the engine did not take that batch, because it is stopping.
+func (cur *Cursor) Untrack() {
+	cur.mu.Lock()
+	defer cur.mu.Unlock()
+	cur.pending = cur.pending[:len(cur.pending)-1]
+}
+
+func (cur *Cursor) done(n int) {
+	cur.mu.Lock()
+	cur.pending[n-cur.first].done = true
+	i := 0
+	for i < len(cur.pending) && cur.pending[i].done {
+		cur.at.Offset = cur.pending[i].end
+		i++
+	}
+	cur.pending = append(cur.pending[:0], cur.pending[i:]...)
+	cur.first += i
+	forget := cur.removed && len(cur.pending) == 0
+	cur.mu.Unlock()
+	if forget {
+		cur.forget()
+	}
+}
+
+// Acked returns the offset below which everything is acked.
+func (cur *Cursor) Acked() int64 {
+	cur.mu.Lock()
+	defer cur.mu.Unlock()
+	return cur.at.Offset
+}
+
+// Finish says that a finite source is completely read: its position is marked finished when all is acked.
+func (cur *Cursor) Finish() {
+	cur.mu.Lock()
+	defer cur.mu.Unlock()
+	cur.finished = true
+}
+
+// Update changes the path or fingerprint of the position.
+func (cur *Cursor) Update(change func(*Position)) {
+	cur.mu.Lock()
+	defer cur.mu.Unlock()
+	change(&cur.at)
+}
+
+// Remove forgets the file when everything tracked is acked: it is read to its end and gone.
+func (cur *Cursor) Remove() {
+	cur.mu.Lock()
+	cur.removed = true
+	forget := len(cur.pending) == 0
+	cur.mu.Unlock()
+	if forget {
+		cur.forget()
+	}
+}
+
+func (cur *Cursor) forget() {
+	c := cur.all
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cursors[cur.input] = slices.DeleteFunc(c.cursors[cur.input], func(other *Cursor) bool { return other == cur })
+}
+
+func (cur *Cursor) position() Position {
+	cur.mu.Lock()
+	defer cur.mu.Unlock()
+	p := cur.at
+	p.Finished = cur.finished && len(cur.pending) == 0
+	return p
+}

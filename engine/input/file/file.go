@@ -1,0 +1,267 @@
+// Package file reads files once, from start to end: file:// (plain, gzip, zstd; a glob reads several, in order) and
+// zfile:// (likewise, and named pipes). A file that was read to its end is not read again after a restart, only what was
+// appended to it.
+package file
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"dragonfly/engine"
+	"dragonfly/engine/input/lines"
+)
+
+// Kind is file://.
+var Kind = engine.InputKind{
+	Doc:    "`file://PATH`: reads a file once, a record per line; also .gz and .zst, and several files if PATH is a glob (`*`, `?`, `[set]`). Relative paths are below the log directory.",
+	Finite: true,
+	Options: []engine.Option{
+		lines.MaxLine,
+		{Key: "checkpoint", Type: engine.Bool, Default: true, Doc: "Remember what was read: after a restart only what is new is read."},
+	},
+	New: func(p engine.Params) (engine.Input, error) { return newInput(p, false) },
+}
+
+// ZKind is zfile://.
+var ZKind = engine.InputKind{
+	Doc:     "`zfile://PATH`: like file://; PATH may also be a named pipe, which is made if it does not exist.",
+	Finite:  true,
+	Options: Kind.Options,
+	New:     func(p engine.Params) (engine.Input, error) { return newInput(p, true) },
+}
+
+type input struct {
+	tag         string
+	path        string // may be a glob
+	pipe        bool   // make a named pipe where nothing is
+	max         int64
+	remember    bool
+	checkpoints *engine.Checkpoints
+	log         *slog.Logger
+
+	mu     sync.Mutex
+	opened map[string]*os.File // by Open, for Run
+}
+
+var _ engine.Input = (*input)(nil)
+var _ engine.Opener = (*input)(nil)
+
+func newInput(p engine.Params, pipe bool) (engine.Input, error) {
+	path := strings.TrimRight(p.Address, "<>")
+	if path == "" {
+		return nil, &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf("%q names no file", p.URI)}
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.LogDir, path)
+	}
+	if _, err := filepath.Match(path, ""); err != nil {
+		return nil, &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf("%q is not a valid pattern", path)}
+	}
+	return &input{tag: p.Tag, path: path, pipe: pipe, max: p.Options.Int("max_line"), remember: p.Options.Bool("checkpoint"),
+		checkpoints: p.Checkpoints, log: p.Log, opened: map[string]*os.File{}}, nil
+}
+
+// Open implements engine.Opener: it opens all files while the process may.
+func (in *input) Open(context.Context) error {
+	paths, err := in.paths()
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, path := range paths {
+		if in.opened[path] != nil || isPipe(path) { // opening a pipe would wait for its writer
+			continue
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		in.opened[path] = f
+	}
+	return nil
+}
+
+func isPipe(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+}
+
+// paths returns the files to read, sorted.
+func (in *input) paths() ([]string, error) {
+	if !strings.ContainsAny(in.path, "*?[") {
+		if _, err := os.Stat(in.path); err != nil {
+			if !in.pipe || !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+			if err := makePipe(in.path); err != nil {
+				return nil, err
+			}
+		}
+		return []string{in.path}, nil
+	}
+	paths, _ := filepath.Glob(in.path)
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no file matches %q", in.path)
+	}
+	slices.Sort(paths)
+	return paths, nil
+}
+
+// Run implements engine.Input.
+func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
+	in.mu.Lock()
+	opened := in.opened
+	in.opened = map[string]*os.File{}
+	in.mu.Unlock()
+	var paths []string
+	for path := range opened {
+		paths = append(paths, path)
+	}
+	if slices.Sort(paths); len(paths) == 0 {
+		var err error
+		if paths, err = in.paths(); err != nil {
+			return err
+		}
+	}
+	old := in.checkpoints.Load(in.tag)
+	in.checkpoints.Start(in.tag)
+	for _, path := range paths {
+		f := opened[path]
+		if f == nil {
+			var err error
+			if f, err = openContext(ctx, path); err != nil {
+				return err
+			}
+		}
+		err := in.read(ctx, f, path, old, emit)
+		f.Close()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// read emits one file from where it was read before.
+func (in *input) read(ctx context.Context, f *os.File, path string, old []engine.Position, emit engine.EmitFunc) error {
+	at := engine.Position{Path: path}
+	regular := false
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		regular = true
+		if at, err = lines.Identify(f, path); err != nil {
+			return err
+		}
+	}
+	if in.remember && regular {
+		for _, p := range old {
+			if info, err := f.Stat(); p.Path == path && err == nil && lines.Same(f, p) {
+				at.Offset = p.Offset
+				if p.Offset > info.Size() && !isCompressed(f) {
+					at.Offset = 0 // it was cut: what it holds now is new
+				}
+			}
+		}
+	}
+	src, compressed, err := plain(f, regular)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if at.Offset > 0 {
+		if err := skip(f, src, compressed, at.Offset); err != nil {
+			return err
+		}
+		in.log.Info("going on where it was read before", "path", path, "offset", at.Offset)
+	}
+	var cursor *engine.Cursor
+	if in.remember && regular {
+		cursor = in.checkpoints.Cursor(in.tag, at)
+	}
+	r := lines.New(src, at.Offset, in.max)
+	err = lines.Drain(r, func(records []engine.Record, end int64) error {
+		b := engine.Batch{Origin: "file://" + path, Records: records}
+		if cursor == nil {
+			return emit(ctx, b)
+		}
+		b.Done = cursor.Track(end)
+		err := emit(ctx, b)
+		if err != nil {
+			cursor.Untrack()
+		}
+		return err
+	})
+	if err == nil && cursor != nil {
+		cursor.Finish()
+	}
+	return err
+}
+
+// skip moves src to offset of the (decompressed) stream. A file that is shorter has been cut: it is read from its start.
+func skip(f *os.File, src io.Reader, compressed bool, offset int64) error {
+	if !compressed {
+		_, err := f.Seek(offset, io.SeekStart)
+		return err
+	}
+	_, err := io.CopyN(io.Discard, src, offset)
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// isCompressed reports whether f is a gzip or zstd file.
+func isCompressed(f *os.File) bool {
+	magic := make([]byte, 4)
+	n, _ := f.ReadAt(magic, 0)
+	return isGzip(magic[:n]) || isZstd(magic[:n])
+}
+
+func isGzip(magic []byte) bool { return bytes.HasPrefix(magic, []byte{0x1f, 0x8b}) }
+func isZstd(magic []byte) bool { return bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}) }
+
+// plain returns the decompressed content of f, by its first bytes. Pipes are looked into through a buffer.
+func plain(f *os.File, regular bool) (src io.ReadCloser, compressed bool, err error) {
+	var magic []byte
+	var r io.Reader = f
+	if regular {
+		magic = make([]byte, 4)
+		n, err := f.ReadAt(magic, 0)
+		if err != nil && err != io.EOF {
+			return nil, false, err
+		}
+		magic = magic[:n]
+	} else {
+		b := bufio.NewReaderSize(f, 64<<10)
+		magic, _ = b.Peek(4)
+		r = b
+	}
+	switch {
+	case isGzip(magic):
+		z, err := gzip.NewReader(r)
+		return z, true, err
+	case isZstd(magic):
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, true, err
+		}
+		return z.IOReadCloser(), true, nil
+	}
+	return io.NopCloser(r), false, nil
+}

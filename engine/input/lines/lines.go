@@ -1,0 +1,165 @@
+// Package lines splits a byte stream into records, for the inputs that read lines. A line is not copied: records point
+// into the chunk that they were read in, which is never written again.
+package lines
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"unsafe"
+
+	"dragonfly/engine"
+)
+
+// MaxLine is the option of every input that reads lines.
+var MaxLine = engine.Option{Key: "max_line", Type: engine.Bytes, Default: int64(16 << 20), Min: 64, Max: 1 << 30,
+	Doc: "Longest record in bytes. A longer one goes to the dead letter with its first 4 KiB; the rest is skipped."}
+
+const (
+	chunkLen = 64 << 10 // bytes of one read
+	keepLong = 4 << 10  // bytes kept of a record that is too long
+)
+
+// Reader splits a stream. It is used by one goroutine.
+type Reader struct {
+	src     io.Reader
+	max     int
+	buf     []byte // the chunk being filled: carried bytes of an unfinished line, then what was read
+	used    int    // bytes of buf that hold data
+	offset  int64  // in the stream of buf[0]
+	skip    bool   // inside a line that is too long
+	records []engine.Record
+}
+
+// New returns a Reader of src, whose first byte stands at offset of the source. max is max_line.
+func New(src io.Reader, offset int64, max int64) *Reader {
+	return &Reader{src: src, offset: offset, max: int(max)}
+}
+
+// Reset goes on with another stream: what is carried is forgotten.
+func (r *Reader) Reset(src io.Reader, offset int64) {
+	*r = Reader{src: src, offset: offset, max: r.max, records: r.records}
+}
+
+// Offset returns the position in the stream behind the last record returned, where an unfinished line begins.
+func (r *Reader) Offset() int64 { return r.offset }
+
+// Pending returns how many bytes of an unfinished line are held.
+func (r *Reader) Pending() int { return r.used }
+
+// Next reads once and returns the records that this completed: perhaps none. The slice is valid until the next call.
+// Errors are those of the stream, io.EOF too; records may come with them.
+func (r *Reader) Next() ([]engine.Record, error) {
+	r.grow()
+	n, err := r.src.Read(r.buf[r.used:])
+	if n == 0 {
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		return nil, err
+	}
+	from := r.used
+	r.used += n
+	return r.split(from), err
+}
+
+// Last returns the unfinished line at the end of a finite stream as a record, if there is one.
+func (r *Reader) Last() []engine.Record {
+	r.records = r.records[:0]
+	if r.used > 0 && !r.skip {
+		r.line(0, r.used)
+	}
+	r.offset += int64(r.used)
+	r.used, r.skip, r.buf = 0, false, nil
+	return r.records
+}
+
+// grow makes room to read into. A new chunk begins with a copy of the unfinished line; the old one belongs to its records.
+func (r *Reader) grow() {
+	const room = 4 << 10 // less is not worth a read
+	if len(r.buf)-r.used >= room {
+		return
+	}
+	buf := make([]byte, max(chunkLen, 2*r.used))
+	copy(buf, r.buf[:r.used])
+	r.buf = buf
+}
+
+// split cuts buf[:used] into lines; no line end stands before from.
+func (r *Reader) split(from int) []engine.Record {
+	r.records = r.records[:0]
+	start := 0
+	for {
+		i := bytes.IndexByte(r.buf[from:r.used], '\n')
+		if i < 0 {
+			break
+		}
+		end := from + i
+		if r.skip {
+			r.skip = false
+		} else {
+			r.line(start, end)
+		}
+		start, from = end+1, end+1
+	}
+	r.carry(start)
+	if r.used > r.max+1 && !r.skip { // one more than max_line may be the \r of a line that fits
+		r.tooLong(0, r.used)
+		r.skip = true
+	}
+	if r.skip {
+		r.offset += int64(r.used)
+		r.used = 0
+	}
+	return r.records
+}
+
+// line makes a record of buf[start:end].
+func (r *Reader) line(start, end int) {
+	if end > start && r.buf[end-1] == '\r' {
+		end--
+	}
+	if end-start > r.max {
+		r.tooLong(start, end)
+		return
+	}
+	line := r.buf[start:end]
+	if len(line) == 0 || (line[0] <= ' ' && len(bytes.TrimSpace(line)) == 0) {
+		return
+	}
+	r.records = append(r.records, engine.Record{Body: unsafe.String(&line[0], len(line)), Offset: r.offset + int64(start)})
+}
+
+func (r *Reader) tooLong(start, end int) {
+	body := string(r.buf[start : start+min(end-start, keepLong)])
+	r.records = append(r.records, engine.Record{Body: body, Offset: r.offset + int64(start), Reject: engine.ReasonTooLong})
+}
+
+// carry drops buf[:start], whose lines are out. The unfinished line behind it stays where it is, and so does the room
+// behind that: both belong to no record yet.
+func (r *Reader) carry(start int) {
+	r.offset += int64(start)
+	r.buf = r.buf[start:]
+	r.used -= start
+}
+
+// Drain reads src to its end and hands each read's records, with the offset behind them, to emit.
+func Drain(r *Reader, emit func(records []engine.Record, end int64) error) error {
+	for {
+		records, err := r.Next()
+		if len(records) > 0 {
+			if e := emit(records, r.Offset()); e != nil {
+				return e
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			if last := r.Last(); len(last) > 0 {
+				return emit(last, r.Offset())
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
