@@ -178,9 +178,11 @@ func dateToEpoch(L *lua.LState) int {
 func (s *script) dnsLookup(L *lua.LState) int {
 	arity(L, 1)
 	host := L.CheckString(1)
-	var addrs []string
-	var err error
+	addrs, err := s.program.loader.hosts[strings.ToLower(host)], error(nil)
 	s.lim.waiting(func() {
+		if addrs != nil {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		addrs, err = net.DefaultResolver.LookupHost(ctx, host)

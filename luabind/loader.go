@@ -26,6 +26,7 @@ type Loader struct {
 	root   *os.Root
 	stdout io.Writer
 	roots  *x509.CertPool
+	hosts  map[string][]string
 	dog    *watchdog
 
 	mu                   sync.Mutex
@@ -35,8 +36,9 @@ type Loader struct {
 
 // Options of a Loader; the zero value is fine.
 type Options struct {
-	Stdout io.Writer      // what print writes to; nil is os.Stdout
-	Roots  *x509.CertPool // trusted by http; nil is the system's, read when first needed
+	Stdout io.Writer           // what print writes to; nil is os.Stdout
+	Roots  *x509.CertPool      // trusted by http; nil is the system's, read when first needed
+	Hosts  map[string][]string // addresses of hosts that go before DNS: /etc/hosts, where that cannot be read later
 }
 
 // NewLoader returns a Loader for scripts below the directory root.
@@ -52,7 +54,7 @@ func NewLoader(root string, o Options) (*Loader, error) {
 	if o.Stdout == nil {
 		o.Stdout = os.Stdout
 	}
-	return &Loader{dir: dir, root: r, stdout: o.Stdout, roots: o.Roots, dog: newWatchdog(), codes: map[string]*code{}}, nil
+	return &Loader{dir: dir, root: r, stdout: o.Stdout, roots: o.Roots, hosts: o.Hosts, dog: newWatchdog(), codes: map[string]*code{}}, nil
 }
 
 // Forget lets scripts be read again: for a reload. Programs that are in use stay as they are.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path"
@@ -139,10 +140,22 @@ func (l *Loader) clients(insecure bool) *http.Client {
 	}
 	if *c == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.DialContext = l.dial
 		t.TLSClientConfig = &tls.Config{RootCAs: l.roots, InsecureSkipVerify: insecure}
 		*c = &http.Client{Transport: t}
 	}
 	return *c
+}
+
+// dial connects to an address, looking into hosts before DNS.
+func (l *Loader) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: httpTimeout}
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		if known := l.hosts[strings.ToLower(host)]; len(known) > 0 {
+			address = net.JoinHostPort(known[0], port)
+		}
+	}
+	return d.DialContext(ctx, network, address)
 }
 
 // httpGetFile is dragonfly.http_get.

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"dragonfly/engine"
+	"dragonfly/luabind"
+)
+
+// place is where the process reads and writes, absolute.
+type place struct {
+	root, logDir, stateDir, runDir string
+}
+
+// pipeline is a configuration with the components that were made for it.
+type pipeline struct {
+	cfg    *engine.Config
+	parts  engine.Parts
+	engine *engine.Engine
+	keys   map[string]any // component by what it was made from, for a reload
+}
+
+// builder makes pipelines: at the start, and again for a reload.
+type builder struct {
+	place
+	log         *slog.Logger
+	loader      *luabind.Loader
+	checkpoints *engine.Checkpoints
+	counters    *engine.Counters
+}
+
+func kinds(loader *luabind.Loader) luabind.Kinds {
+	return luabind.Kinds{Inputs: inputs, Outputs: outputs, Exists: loader.Exists, Getenv: os.LookupEnv, Read: loader.Read, CPUs: runtime.GOMAXPROCS(0)}
+}
+
+// config loads config.lua of ROOT.
+func loadConfig(loader *luabind.Loader, root string) (*engine.Config, error) {
+	for _, path := range luabind.ConfigPaths {
+		if loader.Exists(path) {
+			source, err := loader.Read(path)
+			if err != nil {
+				return nil, err
+			}
+			return luabind.LoadConfig(path, source, root, kinds(loader))
+		}
+	}
+	return nil, &engine.ConfigError{Msg: fmt.Sprintf("there is no config.lua below %s (looked for %s, %s)", root, luabind.ConfigPaths[0], luabind.ConfigPaths[1])}
+}
+
+// build loads config.lua, compiles the scripts and makes the components. Those of old whose row has not changed are
+// taken over. Every mistake is reported.
+func (b *builder) build(old *pipeline) (*pipeline, error) {
+	cfg, err := loadConfig(b.loader, b.root)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{cfg: cfg, keys: map[string]any{}}
+	p.parts = engine.Parts{Checkpoints: b.checkpoints, Counters: b.counters, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{}}
+	var errs []error
+	fail := func(err error, path string, line int) {
+		for _, ce := range engine.ConfigErrors(err) {
+			e := *ce
+			e.File, e.Line, e.Key = cfg.File, line, path+"."+ce.Key
+			errs = append(errs, &e)
+		}
+		if len(engine.ConfigErrors(err)) == 0 && err != nil {
+			errs = append(errs, err)
+		}
+	}
+	program := func(row *engine.StageRow, path string) engine.Program {
+		prog, err := b.loader.Program(row.Script)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return prog
+	}
+	for i := range cfg.Inputs {
+		row := &cfg.Inputs[i]
+		path := fmt.Sprintf("inputs[%d]", i+1)
+		in, err := b.input(row, p, old)
+		fail(err, path, row.Line)
+		finite := inputs[row.Scheme].Finite
+		if f, ok := in.(engine.Finite); ok {
+			finite = f.Finite()
+		}
+		p.parts.Inputs, p.parts.Finite = append(p.parts.Inputs, in), append(p.parts.Finite, finite)
+		p.parts.Filters = append(p.parts.Filters, program(&row.Filter, path))
+	}
+	for i := range cfg.Analyzers {
+		p.parts.Analyzers = append(p.parts.Analyzers, program(&cfg.Analyzers[i], fmt.Sprintf("analyzers[%d]", i+1)))
+	}
+	for i := range cfg.Outputs {
+		out, err := b.output(&cfg.Outputs[i], p, old)
+		fail(err, fmt.Sprintf("outputs[%d]", i+1), cfg.Outputs[i].Line)
+		p.parts.Outputs = append(p.parts.Outputs, out)
+	}
+	for _, own := range []struct {
+		tag, uri string
+		out      *engine.Output
+	}{
+		{"log", "file://dragonfly-mle.log", &p.parts.LogOutput}, {"stats", "file://dragonfly-mle-stats.log", &p.parts.StatsOutput},
+		{"dead-letter", cfg.DeadLetter, &p.parts.DeadLetterOutput},
+	} {
+		scheme, address, _ := engine.SplitURI(own.uri)
+		out, err := b.output(&engine.OutputRow{Tag: own.tag, URI: own.uri, Scheme: scheme, Address: address, Options: defaults(outputs[scheme].Options)}, p, old)
+		fail(err, "dead_letter", 0)
+		*own.out = out
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	p.engine, err = engine.New(cfg, p.parts)
+	return p, err
+}
+
+func defaults(options []engine.Option) engine.Values {
+	v := engine.Values{}
+	for _, o := range options {
+		v[o.Key] = o.Default
+	}
+	return v
+}
+
+func (b *builder) params(kind, tag, uri, scheme, address string, o engine.Values) engine.Params {
+	return engine.Params{Tag: tag, URI: uri, Scheme: scheme, Address: address, Options: o, Root: b.root, LogDir: b.logDir, RunDir: b.runDir,
+		Log: b.log.With(kind, tag), Checkpoints: b.checkpoints, Counter: b.counters.Of(kind, tag)}
+}
+
+func (b *builder) input(row *engine.InputRow, p, old *pipeline) (engine.Input, error) {
+	key := componentKey("input", row.Tag, row.URI, row.Options)
+	if in, ok := p.takeOver(key, old).(engine.Input); ok {
+		return in, nil
+	}
+	in, err := inputs[row.Scheme].New(b.params("input", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
+	p.keys[key] = in
+	return in, err
+}
+
+func (b *builder) output(row *engine.OutputRow, p, old *pipeline) (engine.Output, error) {
+	key := componentKey("output", row.Tag, row.URI, row.Options)
+	if out, ok := p.takeOver(key, old).(engine.Output); ok {
+		return out, nil
+	}
+	out, err := outputs[row.Scheme].New(b.params("output", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
+	p.keys[key] = out
+	return out, err
+}
+
+// takeOver returns the component of old that was made from the same row, or nil.
+func (p *pipeline) takeOver(key string, old *pipeline) any {
+	if old == nil || old.keys[key] == nil {
+		return nil
+	}
+	c := old.keys[key]
+	p.keys[key] = c
+	p.parts.Opened[c] = old.engine.IsOpen(c)
+	return c
+}
+
+func componentKey(kind, tag, uri string, o engine.Values) string {
+	text, err := json.Marshal(o)
+	if err != nil {
+		panic("BUG: options: " + err.Error())
+	}
+	return fmt.Sprintf("%s %q %q %s", kind, tag, uri, text)
+}
+
+// sameRows reports whether two configurations differ in nothing but the content of scripts.
+func sameRows(a, b *engine.Config) bool {
+	x, y := *a, *b
+	x.File, y.File = "", ""
+	for _, c := range []*engine.Config{&x, &y} {
+		c.Inputs, c.Analyzers, c.Outputs = append([]engine.InputRow{}, c.Inputs...), append([]engine.StageRow{}, c.Analyzers...), append([]engine.OutputRow{}, c.Outputs...)
+		for i := range c.Inputs {
+			c.Inputs[i].Line, c.Inputs[i].Filter.Line, c.Inputs[i].Filter.Script = 0, 0, ""
+		}
+		for i := range c.Analyzers {
+			c.Analyzers[i].Line, c.Analyzers[i].Script = 0, ""
+		}
+		for i := range c.Outputs {
+			c.Outputs[i].Line = 0
+		}
+	}
+	s, err1 := json.Marshal(x)
+	t, err2 := json.Marshal(y)
+	return err1 == nil && err2 == nil && string(s) == string(t)
+}

@@ -1,0 +1,372 @@
+// Package file appends events to files, one JSON document a line: file://, and zfile:// for gzip. It rotates by size, by
+// time and by signal, and goes on where it is when the file is moved or removed under it.
+package file
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"dragonfly/engine"
+)
+
+var options = []engine.Option{
+	{Key: "rotate_size", Type: engine.Bytes, Max: 1 << 50, Doc: "Rotate when the file has reached this size; 0 never."},
+	{Key: "rotate_every", Type: engine.Duration, Max: 86400 * 366, Doc: "Rotate after this time; 0 never."},
+	{Key: "keep", Type: engine.Int, Max: 1e6, Doc: "Rotated files to keep, the newest; 0 keeps all."},
+	{Key: "compress", Type: engine.String, Default: "none", Enum: []string{"none", "gzip"}, Doc: "What to pack rotated files with, in the background."},
+	{Key: "gzip", Type: engine.Bool, Doc: "Write the file itself as gzip. It is readable after every batch."},
+	{Key: "mode", Type: engine.String, Default: "0640", Doc: "Permissions of new files, octal."},
+	{Key: "fsync", Type: engine.String, Default: "never", Enum: []string{"never", "batch"}, Doc: "Whether each batch is on the disk before it is acked."},
+}
+
+// Kind is file://.
+var Kind = engine.OutputKind{
+	Doc:     "`file://PATH`: appends to a file, one JSON document a line; `<` behind PATH empties it at the start. Relative paths are below the log directory. SIGUSR1 rotates: the file is renamed to `PATH.YYYYMMDD.HHMMSS`.",
+	Options: options,
+	New:     func(p engine.Params) (engine.Output, error) { return newOutput(p, p.Options.Bool("gzip")) },
+}
+
+// ZKind is zfile://.
+var ZKind = engine.OutputKind{
+	Doc:     "`zfile://PATH`: like file:// with gzip = true.",
+	Options: options,
+	New:     func(p engine.Params) (engine.Output, error) { return newOutput(p, true) },
+}
+
+type output struct {
+	dir, name string
+	truncate  bool // at the first open
+	gzip      bool
+	pack      bool // rotated files
+	size      int64
+	every     time.Duration
+	keep      int
+	mode      os.FileMode
+	fsync     bool
+	log       *slog.Logger
+
+	root    *os.Root // of dir; kept, so that rotation works in a chroot
+	file    *os.File
+	regular bool
+	end     int64 // size of the file up to the end of the last whole line
+	since   time.Time
+	checked time.Time // when the path was last compared with the open file
+	buf     []byte
+	z       *gzip.Writer
+	packing sync.WaitGroup
+}
+
+var _ engine.Output = (*output)(nil)
+var _ engine.Reopener = (*output)(nil)
+
+func newOutput(p engine.Params, gz bool) (engine.Output, error) {
+	path, truncate := strings.CutSuffix(p.Address, "<")
+	path = strings.TrimSuffix(path, ">")
+	if path == "" || strings.HasSuffix(path, "/") {
+		return nil, &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf("%q names no file", p.URI)}
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.LogDir, path)
+	}
+	mode, err := strconv.ParseUint(cmpString(p.Options.String("mode"), "0640"), 8, 12)
+	if err != nil {
+		return nil, &engine.ConfigError{Key: "mode", Msg: fmt.Sprintf("%q is not an octal file mode such as 0640", p.Options.String("mode"))}
+	}
+	return &output{dir: filepath.Dir(path), name: filepath.Base(path), truncate: truncate, gzip: gz,
+		pack: p.Options.String("compress") == "gzip", size: p.Options.Int("rotate_size"), every: p.Options.Duration("rotate_every"),
+		keep: int(p.Options.Int("keep")), mode: os.FileMode(mode), fsync: p.Options.String("fsync") == "batch", log: p.Log}, nil
+}
+
+func cmpString(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// Open implements engine.Output.
+func (o *output) Open(context.Context) error {
+	if o.file != nil {
+		return nil
+	}
+	if o.root == nil {
+		if err := os.MkdirAll(o.dir, 0o755); err != nil {
+			return err
+		}
+		root, err := os.OpenRoot(o.dir)
+		if err != nil {
+			return err
+		}
+		o.root = root
+	}
+	flags := os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	if o.truncate {
+		flags |= os.O_TRUNC
+	}
+	f, err := o.root.OpenFile(o.name, flags, o.mode)
+	if err != nil && strings.Contains(err.Error(), "escapes") { // a symlink that leads out of dir
+		f, err = os.OpenFile(filepath.Join(o.dir, o.name), flags, o.mode)
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	o.truncate = false
+	o.file, o.regular, o.end, o.since = f, info.Mode().IsRegular(), info.Size(), time.Now()
+	return nil
+}
+
+// Write implements engine.Output.
+func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
+	if err := o.Open(ctx); err != nil {
+		return 0, err
+	}
+	if err := o.follow(); err != nil {
+		return 0, err
+	}
+	if o.due() {
+		if err := o.rotate(); err != nil {
+			o.log.Error("cannot rotate, going on in the same file", "path", filepath.Join(o.dir, o.name), "err", err)
+			o.since = time.Now()
+		}
+	}
+	if o.gzip {
+		return o.writeGzip(batch)
+	}
+	return o.write(batch)
+}
+
+// write appends the batch in one go. After a partial write it cuts the file behind the last whole line, so that the
+// retry neither doubles a line nor leaves a piece of one.
+func (o *output) write(batch []engine.Event) (int, error) {
+	o.buf = o.buf[:0]
+	for i := range batch {
+		o.buf = append(o.buf, batch[i].Body...)
+		o.buf = append(o.buf, '\n')
+	}
+	n, err := o.file.Write(o.buf)
+	if err == nil && o.fsync && o.regular {
+		err = o.file.Sync()
+		if err != nil {
+			n = 0
+		}
+	}
+	if cap(o.buf) > 4<<20 {
+		defer func() { o.buf = nil }()
+	}
+	if err == nil {
+		o.end += int64(n)
+		return len(batch), nil
+	}
+	done, whole := 0, 0
+	for done < len(batch) && whole+len(batch[done].Body)+1 <= n {
+		whole += len(batch[done].Body) + 1
+		done++
+	}
+	o.end += int64(whole)
+	if o.regular && whole < n {
+		if terr := o.file.Truncate(o.end); terr != nil {
+			err = errors.Join(err, terr)
+		}
+	}
+	return done, err
+}
+
+// writeGzip appends the batch as a gzip member of its own: whole or not at all.
+func (o *output) writeGzip(batch []engine.Event) (int, error) {
+	o.buf = o.buf[:0]
+	w := (*appender)(&o.buf)
+	if o.z == nil {
+		o.z = gzip.NewWriter(w)
+	} else {
+		o.z.Reset(w)
+	}
+	for i := range batch {
+		io.WriteString(o.z, batch[i].Body)
+		o.z.Write([]byte{'\n'})
+	}
+	if err := o.z.Close(); err != nil {
+		return 0, err
+	}
+	n, err := o.file.Write(o.buf)
+	if err == nil && o.fsync && o.regular {
+		err = o.file.Sync()
+	}
+	if err != nil {
+		if o.regular && n > 0 {
+			err = errors.Join(err, o.file.Truncate(o.end))
+		}
+		return 0, err
+	}
+	o.end += int64(n)
+	return len(batch), nil
+}
+
+type appender []byte
+
+func (a *appender) Write(b []byte) (int, error) { *a = append(*a, b...); return len(b), nil }
+
+// follow opens the file anew when the path no longer leads to it: looked at once a second at most.
+func (o *output) follow() error {
+	now := time.Now()
+	if !o.regular || now.Sub(o.checked) < time.Second {
+		return nil
+	}
+	o.checked = now
+	if o.same() {
+		return nil
+	}
+	return o.reopen()
+}
+
+// same reports whether the path still leads to the open file.
+func (o *output) same() bool {
+	open, err := o.file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := o.root.Stat(o.name)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return os.SameFile(open, now)
+}
+
+func (o *output) reopen() error {
+	err := o.file.Close()
+	o.file = nil
+	return errors.Join(err, o.Open(context.Background()))
+}
+
+// due reports whether the file is to be rotated by size or time.
+func (o *output) due() bool {
+	return o.regular && o.end > 0 && ((o.size > 0 && o.end >= o.size) || (o.every > 0 && time.Since(o.since) >= o.every))
+}
+
+// Reopen implements engine.Reopener: it rotates, or only opens the new file if something else has moved the old one.
+// Devices, pipes and the like are left alone.
+func (o *output) Reopen() error {
+	if o.file == nil || !o.regular {
+		return nil
+	}
+	if !o.same() {
+		return o.reopen()
+	}
+	return o.rotate()
+}
+
+// rotate renames the file and opens a new one.
+func (o *output) rotate() error {
+	stamp := o.name + "." + time.Now().Format("20060102.150405")
+	name := stamp
+	for i := 1; ; i++ {
+		_, err := o.root.Lstat(name)
+		_, zerr := o.root.Lstat(name + ".gz")
+		if errors.Is(err, fs.ErrNotExist) && errors.Is(zerr, fs.ErrNotExist) {
+			break
+		}
+		name = stamp + "-" + strconv.Itoa(i)
+	}
+	if err := o.root.Rename(o.name, name); err != nil {
+		return err
+	}
+	o.log.Info("rotated file: " + filepath.Join(o.dir, o.name) + " -> " + filepath.Join(o.dir, name))
+	if err := o.reopen(); err != nil {
+		return err
+	}
+	o.packing.Wait() // one at a time
+	o.packing.Go(func() {
+		if o.pack && !o.gzip {
+			if err := o.packFile(name); err != nil {
+				o.log.Error("cannot pack a rotated file", "file", name, "err", err)
+			}
+		}
+		o.prune()
+	})
+	return nil
+}
+
+// packFile replaces a rotated file by its gzip.
+func (o *output) packFile(name string) error {
+	src, err := o.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	temp := name + ".gz.part"
+	dst, err := o.root.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, o.mode)
+	if err != nil {
+		return err
+	}
+	z := gzip.NewWriter(dst)
+	_, err = io.Copy(z, src)
+	if err = errors.Join(err, z.Close(), dst.Sync(), dst.Close()); err == nil {
+		err = o.root.Rename(temp, name+".gz")
+	}
+	if err != nil {
+		o.root.Remove(temp)
+		return err
+	}
+	return o.root.Remove(name)
+}
+
+// prune removes the oldest rotated files beyond keep.
+func (o *output) prune() {
+	if o.keep == 0 {
+		return
+	}
+	d, err := o.root.Open(".")
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	names = slices.DeleteFunc(names, func(n string) bool { return !o.isRotated(n) })
+	slices.Sort(names)
+	for len(names) > o.keep {
+		if err := o.root.Remove(names[0]); err != nil {
+			o.log.Error("cannot remove an old file", "file", names[0], "err", err)
+		}
+		names = names[1:]
+	}
+}
+
+// isRotated reports whether name is one that rotate gives.
+func (o *output) isRotated(name string) bool {
+	stamp, ok := strings.CutPrefix(name, o.name+".")
+	if !ok || len(stamp) < len("20060102.150405") || strings.HasSuffix(stamp, ".part") {
+		return false
+	}
+	_, err := time.Parse("20060102.150405", stamp[:len("20060102.150405")])
+	return err == nil
+}
+
+// Close implements engine.Output.
+func (o *output) Close() error {
+	o.packing.Wait()
+	var err error
+	if o.file != nil {
+		if err = o.file.Close(); errors.Is(err, syscall.EBADF) {
+			err = nil
+		}
+		o.file = nil
+	}
+	return err
+}
