@@ -1,0 +1,448 @@
+package luabind
+
+import (
+	"strings"
+
+	"github.com/yuin/gopher-lua/ast"
+)
+
+// analyze reports whether a call of some function of the file may run without end, and which files it requires.
+//
+// gopher-lua asks a context before every instruction, which costs a quarter of the speed; so only interpreters that need
+// it get one. The answer is careful: false means that every callback ends by itself, however long its strings are (host
+// functions watch the time themselves). True is any of: while, repeat, goto, for over anything but constant bounds or a
+// plain pairs, ipairs, gmatch; recursion; a call of something that is neither a function of this file nor of a known
+// module; metatables, coroutines and loaded code. What runs only at the top level or in setup() has a limit of its own
+// and does not count.
+func analyze(chunk []ast.Stmt) (mayLoop bool, requires []string) {
+	a := &analysis{funcs: map[string]*funcInfo{}, modules: map[string]bool{}}
+	main := a.function(chunk)
+	for name, f := range a.funcs {
+		if name != "setup" {
+			a.visit(f)
+		}
+	}
+	for _, f := range a.anonymous {
+		a.visit(f)
+	}
+	return a.loops, append(a.requires, main.requires...)
+}
+
+// funcInfo is what one function does.
+type funcInfo struct {
+	calls    []string // functions of the file, by name
+	loops    bool     // it may run without end by itself
+	requires []string
+	state    int // of visit: 0 new, 1 being visited, 2 done
+}
+
+type analysis struct {
+	funcs     map[string]*funcInfo // by the name that they are called by; of equal names the union
+	anonymous []*funcInfo
+	modules   map[string]bool // names of required files: what they define is analyzed there
+	requires  []string
+	loops     bool
+}
+
+// visit follows calls from f: a cycle is recursion.
+func (a *analysis) visit(f *funcInfo) {
+	if f.state == 1 {
+		a.loops = true
+	}
+	if f.state != 0 {
+		return
+	}
+	f.state = 1
+	a.loops = a.loops || f.loops
+	for _, name := range f.calls {
+		if g, ok := a.funcs[name]; ok {
+			a.visit(g)
+		} else {
+			a.loops = true // a parameter, a field, something unknown
+		}
+	}
+	f.state = 2
+}
+
+// knownGlobals are functions that end.
+var knownGlobals = map[string]bool{
+	"assert": true, "error": true, "ipairs": true, "next": true, "pairs": true, "print": true, "rawequal": true, "rawget": true, "rawset": true,
+	"select": true, "tonumber": true, "tostring": true, "type": true, "unpack": true, "getmetatable": true, "collectgarbage": true, "gcinfo": true,
+	"require": true, "pcall": true, "xpcall": true,
+}
+
+// knownModules are tables whose functions end.
+var knownModules = map[string]bool{
+	"string": true, "table": true, "math": true, "os": true, "io": true, "bit": true, "cjson": true, "cjson_safe": true, "json": true, "marshal": true,
+	"dragonfly": true, "hiredis": true, "http": true, "redis": true, "net": true, "model": true,
+}
+
+// knownMethods end, whatever they are called on: of strings, files, Redis connections.
+var knownMethods = map[string]bool{
+	"byte": true, "find": true, "format": true, "gmatch": true, "gsub": true, "len": true, "lower": true, "match": true, "rep": true,
+	"reverse": true, "sub": true, "upper": true, "command": true, "command_line": true, "append_command": true, "get_reply": true,
+	"close": true, "read": true, "write": true, "lines": true, "predict": true, "explain": true,
+}
+
+func (a *analysis) define(name string, f *funcInfo) {
+	if old, ok := a.funcs[name]; ok {
+		old.calls = append(old.calls, f.calls...)
+		old.loops = old.loops || f.loops
+		return
+	}
+	a.funcs[name] = f
+}
+
+func (a *analysis) function(body []ast.Stmt) *funcInfo {
+	f := &funcInfo{}
+	a.block(f, body)
+	a.requires = append(a.requires, f.requires...)
+	f.requires = nil
+	return f
+}
+
+func (a *analysis) block(f *funcInfo, list []ast.Stmt) {
+	for _, s := range list {
+		a.stmt(f, s)
+	}
+}
+
+func (a *analysis) stmt(f *funcInfo, s ast.Stmt) {
+	switch s := s.(type) {
+	case *ast.AssignStmt:
+		for i, left := range s.Lhs {
+			if fn := functionAt(s.Rhs, i); fn != nil {
+				a.define(nameOf(left), a.function(fn.Stmts))
+			} else if i < len(s.Rhs) {
+				a.alias(f, nameOf(left), s.Rhs[i])
+			}
+			a.parts(f, left)
+		}
+		for i := len(s.Lhs); i < len(s.Rhs); i++ {
+			a.expr(f, s.Rhs[i])
+		}
+	case *ast.LocalAssignStmt:
+		for i, e := range s.Exprs {
+			if fn := functionAt(s.Exprs, i); fn != nil && i < len(s.Names) {
+				a.define(s.Names[i], a.function(fn.Stmts))
+			} else if i < len(s.Names) {
+				a.alias(f, s.Names[i], e)
+			} else {
+				a.expr(f, e)
+			}
+		}
+	case *ast.FuncDefStmt:
+		name := ""
+		if s.Name.Func != nil {
+			name = nameOf(s.Name.Func)
+		} else {
+			name = s.Name.Method
+		}
+		a.define(name, a.function(s.Func.Stmts))
+	case *ast.FuncCallStmt:
+		a.expr(f, s.Expr)
+	case *ast.DoBlockStmt:
+		a.block(f, s.Stmts)
+	case *ast.WhileStmt:
+		f.loops = true
+		a.expr(f, s.Condition)
+		a.block(f, s.Stmts)
+	case *ast.RepeatStmt:
+		f.loops = true
+		a.expr(f, s.Condition)
+		a.block(f, s.Stmts)
+	case *ast.GotoStmt:
+		f.loops = true
+	case *ast.IfStmt:
+		a.expr(f, s.Condition)
+		a.block(f, s.Then)
+		a.block(f, s.Else)
+	case *ast.NumberForStmt:
+		if !shortFor(s) {
+			f.loops = true
+		}
+		a.expr(f, s.Init)
+		a.expr(f, s.Limit)
+		a.block(f, s.Stmts)
+	case *ast.GenericForStmt:
+		if !finiteIterator(s.Exprs) || grows(s.Stmts) {
+			f.loops = true
+		}
+		for _, e := range s.Exprs {
+			a.expr(f, e)
+		}
+		a.block(f, s.Stmts)
+	case *ast.ReturnStmt:
+		for _, e := range s.Exprs {
+			a.expr(f, e)
+		}
+	}
+}
+
+// alias follows `local find = string.find` and `local utils = require 'x'`: the name stands for what is known.
+func (a *analysis) alias(f *funcInfo, name string, e ast.Expr) {
+	a.expr(f, e)
+	if name == "" {
+		return
+	}
+	known := false
+	switch e := e.(type) {
+	case *ast.IdentExpr:
+		known = knownGlobals[e.Value] || knownModules[e.Value]
+	case *ast.AttrGetExpr:
+		module, ok := e.Object.(*ast.IdentExpr)
+		known = ok && knownModules[module.Value]
+	case *ast.FuncCallExpr:
+		g, ok := e.Func.(*ast.IdentExpr)
+		if known = ok && g.Value == "require"; known {
+			a.modules[name] = true
+		}
+	}
+	if known {
+		a.define(name, &funcInfo{state: 2})
+	}
+}
+
+func functionAt(list []ast.Expr, i int) *ast.FunctionExpr {
+	if i >= len(list) {
+		return nil
+	}
+	fn, _ := list[i].(*ast.FunctionExpr)
+	return fn
+}
+
+// nameOf returns the last name of a variable: f, of t.f, of t["f"]; "" if there is none.
+func nameOf(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.IdentExpr:
+		return e.Value
+	case *ast.AttrGetExpr:
+		if s, ok := e.Key.(*ast.StringExpr); ok {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// parts looks into the tables and keys of a variable that is assigned.
+func (a *analysis) parts(f *funcInfo, e ast.Expr) {
+	if g, ok := e.(*ast.AttrGetExpr); ok {
+		a.expr(f, g.Object)
+		a.expr(f, g.Key)
+	}
+}
+
+func (a *analysis) expr(f *funcInfo, e ast.Expr) {
+	switch e := e.(type) {
+	case *ast.AttrGetExpr:
+		a.expr(f, e.Object)
+		a.expr(f, e.Key)
+	case *ast.TableExpr:
+		for _, field := range e.Fields {
+			if fn, ok := field.Value.(*ast.FunctionExpr); ok {
+				if s, ok := field.Key.(*ast.StringExpr); ok {
+					a.define(s.Value, a.function(fn.Stmts))
+					continue
+				}
+			}
+			if field.Key != nil {
+				a.expr(f, field.Key)
+			}
+			a.expr(f, field.Value)
+		}
+	case *ast.FuncCallExpr:
+		a.call(f, e)
+	case *ast.LogicalOpExpr:
+		a.expr(f, e.Lhs)
+		a.expr(f, e.Rhs)
+	case *ast.RelationalOpExpr:
+		a.expr(f, e.Lhs)
+		a.expr(f, e.Rhs)
+	case *ast.ArithmeticOpExpr:
+		a.expr(f, e.Lhs)
+		a.expr(f, e.Rhs)
+	case *ast.StringConcatOpExpr:
+		a.expr(f, e.Lhs)
+		a.expr(f, e.Rhs)
+	case *ast.UnaryMinusOpExpr:
+		a.expr(f, e.Expr)
+	case *ast.UnaryNotOpExpr:
+		a.expr(f, e.Expr)
+	case *ast.UnaryLenOpExpr:
+		a.expr(f, e.Expr)
+	case *ast.FunctionExpr: // a value: whoever gets it may call it, so its calls are ours
+		g := a.function(e.Stmts)
+		f.calls = append(f.calls, g.calls...)
+		f.loops = f.loops || g.loops
+	}
+}
+
+func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
+	if e.Receiver != nil {
+		a.expr(f, e.Receiver)
+		if !knownMethods[e.Method] {
+			f.calls = append(f.calls, e.Method)
+		} else if _, own := a.funcs[e.Method]; own {
+			f.calls = append(f.calls, e.Method)
+		}
+	}
+	for _, arg := range e.Args {
+		a.expr(f, arg)
+		if name := nameOf(arg); name != "" && takesFunction(e) {
+			f.calls = append(f.calls, name)
+		}
+	}
+	switch g := e.Func.(type) {
+	case nil:
+	case *ast.IdentExpr:
+		if g.Value == "require" {
+			if s, ok := firstString(e.Args); ok {
+				f.requires = append(f.requires, s)
+			} else {
+				f.loops = true
+			}
+		}
+		if !knownGlobals[g.Value] {
+			f.calls = append(f.calls, g.Value)
+		}
+	case *ast.AttrGetExpr:
+		a.expr(f, g.Object)
+		module, ok := g.Object.(*ast.IdentExpr)
+		if !ok || !knownModules[module.Value] && !a.modules[module.Value] {
+			f.calls = append(f.calls, nameOf(g))
+		}
+	case *ast.FunctionExpr:
+		a.expr(f, g)
+	default:
+		f.loops = true
+	}
+}
+
+// takesFunction reports whether a call may call what it is passed.
+func takesFunction(e *ast.FuncCallExpr) bool {
+	name := e.Method
+	if e.Func != nil {
+		name = nameOf(e.Func)
+	}
+	switch name {
+	case "pcall", "xpcall", "sort", "gsub", "foreach", "foreachi":
+		return true
+	}
+	return false
+}
+
+func firstString(args []ast.Expr) (string, bool) {
+	if len(args) == 0 {
+		return "", false
+	}
+	s, ok := args[0].(*ast.StringExpr)
+	if !ok {
+		return "", false
+	}
+	return s.Value, true
+}
+
+// shortFor reports whether a numeric for has constant bounds and few rounds, or counts up to the length of something.
+func shortFor(s *ast.NumberForStmt) bool {
+	first, ok := constant(s.Init)
+	if !ok {
+		return false
+	}
+	step := 1.0
+	if s.Step != nil {
+		if step, ok = constant(s.Step); !ok {
+			return false
+		}
+	}
+	if _, ok := s.Limit.(*ast.UnaryLenOpExpr); ok {
+		return step >= 1
+	}
+	limit, ok := constant(s.Limit)
+	return ok && step != 0 && (limit-first)/step < 100_000
+}
+
+func constant(e ast.Expr) (float64, bool) {
+	switch e := e.(type) {
+	case *ast.NumberExpr:
+		return parseNumber(strings.TrimSpace(e.Value))
+	case *ast.UnaryMinusOpExpr:
+		n, ok := constant(e.Expr)
+		return -n, ok
+	}
+	return 0, false
+}
+
+// finiteIterator reports whether a generic for goes over pairs, ipairs or gmatch.
+func finiteIterator(list []ast.Expr) bool {
+	if len(list) != 1 {
+		return false
+	}
+	call, ok := list[0].(*ast.FuncCallExpr)
+	if !ok {
+		return false
+	}
+	if call.Receiver != nil {
+		return call.Method == "gmatch"
+	}
+	switch f := call.Func.(type) {
+	case *ast.IdentExpr:
+		return f.Value == "pairs" || f.Value == "ipairs"
+	case *ast.AttrGetExpr:
+		module, ok := f.Object.(*ast.IdentExpr)
+		return ok && module.Value == "string" && nameOf(f) == "gmatch"
+	}
+	return false
+}
+
+// grows reports whether a loop's body may add to the table that it walks: any assignment to a computed key, or insert.
+func grows(body []ast.Stmt) bool {
+	found := false
+	walk(body, func(e ast.Expr) {
+		if c, ok := e.(*ast.FuncCallExpr); ok {
+			if name := nameOf(c.Func); name == "insert" || name == "rawset" {
+				found = true
+			}
+		}
+	}, func(left ast.Expr) {
+		if g, ok := left.(*ast.AttrGetExpr); ok {
+			if _, ok := g.Key.(*ast.StringExpr); !ok {
+				found = true
+			}
+		}
+	})
+	return found
+}
+
+// walk calls visit for the calls in statements and assign for the variables that they assign. It stops at functions.
+func walk(body []ast.Stmt, visit, assign func(ast.Expr)) {
+	for _, s := range body {
+		switch s := s.(type) {
+		case *ast.AssignStmt:
+			for _, l := range s.Lhs {
+				assign(l)
+			}
+			for _, e := range s.Rhs {
+				visit(e)
+			}
+		case *ast.LocalAssignStmt:
+			for _, e := range s.Exprs {
+				visit(e)
+			}
+		case *ast.FuncCallStmt:
+			visit(s.Expr)
+		case *ast.DoBlockStmt:
+			walk(s.Stmts, visit, assign)
+		case *ast.WhileStmt:
+			walk(s.Stmts, visit, assign)
+		case *ast.RepeatStmt:
+			walk(s.Stmts, visit, assign)
+		case *ast.IfStmt:
+			walk(s.Then, visit, assign)
+			walk(s.Else, visit, assign)
+		case *ast.NumberForStmt:
+			walk(s.Stmts, visit, assign)
+		case *ast.GenericForStmt:
+			walk(s.Stmts, visit, assign)
+		}
+	}
+}

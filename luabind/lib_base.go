@@ -1,0 +1,367 @@
+package luabind
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// openLibs opens the standard libraries as Lua 5.1 and LuaJIT have them, where gopher-lua's differ. package and require
+// are opened elsewhere.
+func openLibs(L *lua.LState, lim *limits, stdout io.Writer) {
+	for _, open := range []lua.LGFunction{lua.OpenBase, lua.OpenTable, lua.OpenMath, lua.OpenOs, lua.OpenIo, lua.OpenCoroutine, lua.OpenDebug} {
+		L.Push(L.NewFunction(open))
+		L.Call(0, 0)
+	}
+	openString(L, lim)
+	openBase(L, lim, stdout)
+	openTable(L)
+	openMath(L)
+	openOS(L)
+	openIO(L)
+	openCoroutine(L, lim)
+	for _, m := range libModules() {
+		L.SetGlobal(m.Name, m.table(L))
+	}
+}
+
+// libModules returns the modules that need no state.
+func libModules() []module { return []module{bitModule()} }
+
+func setFuncs(L *lua.LState, t *lua.LTable, funcs map[string]lua.LGFunction) {
+	for name, fn := range funcs {
+		t.RawSetString(name, L.NewFunction(fn))
+	}
+}
+
+func libTable(L *lua.LState, name string) *lua.LTable {
+	t, ok := L.G.Global.RawGetString(name).(*lua.LTable)
+	if !ok {
+		t = L.NewTable()
+		L.SetGlobal(name, t)
+	}
+	return t
+}
+
+func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
+	setFuncs(L, L.G.Global, map[string]lua.LGFunction{
+		"tostring": func(L *lua.LState) int {
+			L.Push(lua.LString(tostring(L, L.CheckAny(1))))
+			return 1
+		},
+		"tonumber": luaToNumber,
+		"print": func(L *lua.LState) int {
+			var b strings.Builder
+			for i := 1; i <= L.GetTop(); i++ {
+				if i > 1 {
+					b.WriteByte('\t')
+				}
+				b.WriteString(tostring(L, L.Get(i)))
+			}
+			b.WriteByte('\n')
+			io.WriteString(stdout, b.String())
+			return 0
+		},
+		"pcall":          func(L *lua.LState) int { return protected(L, lim, false) },
+		"xpcall":         func(L *lua.LState) int { return protected(L, lim, true) },
+		"unpack":         unpack,
+		"collectgarbage": collectGarbage,
+		"gcinfo": func(L *lua.LState) int {
+			L.Push(lua.LNumber(math.Floor(heapKB())))
+			return 1
+		},
+		"load":       luaLoad,
+		"loadstring": luaLoad,
+	})
+	L.G.Global.RawSetString("_VERSION", lua.LString("Lua 5.1"))
+	L.G.Global.RawSetString("_printregs", lua.LNil)
+	L.G.Global.RawSetString("_GOPHER_LUA_VERSION", lua.LNil)
+}
+
+// tostring is Lua's, with __tostring.
+func tostring(L *lua.LState, v lua.LValue) string {
+	switch v := v.(type) {
+	case lua.LString:
+		return string(v)
+	case lua.LNumber:
+		return formatNumber(float64(v))
+	case *lua.LTable, *lua.LUserData:
+		if meta := L.GetMetaField(v, "__tostring"); meta != lua.LNil {
+			L.Push(meta)
+			L.Push(v)
+			L.Call(1, 1)
+			s := L.Get(-1)
+			L.Pop(1)
+			return lua.LVAsString(s)
+		}
+	}
+	return v.String()
+}
+
+// parseNumber reads a number as C's strtod does: decimal, hexadecimal with p exponent, inf, nan; space around it.
+func parseNumber(s string) (float64, bool) {
+	s = strings.Trim(s, " \t\n\v\f\r")
+	if s == "" || strings.ContainsRune(s, '_') {
+		return 0, false
+	}
+	lower := strings.ToLower(s)
+	digits := strings.TrimLeft(lower, "+-")
+	if len(lower)-len(digits) > 1 {
+		return 0, false
+	}
+	if strings.HasPrefix(digits, "0x") && !strings.ContainsRune(digits, 'p') {
+		if strings.ContainsRune(digits, '.') {
+			lower += "p0"
+		} else if n, err := strconv.ParseUint(digits[2:], 16, 64); err == nil {
+			if s[0] == '-' {
+				return -float64(n), true
+			}
+			return float64(n), true
+		}
+	}
+	n, err := strconv.ParseFloat(lower, 64)
+	if err != nil && !math.IsInf(n, 0) {
+		return 0, false
+	}
+	return n, true
+}
+
+func luaToNumber(L *lua.LState) int {
+	base := optInteger(L, 2, 10)
+	if base == 10 {
+		switch v := L.CheckAny(1).(type) {
+		case lua.LNumber:
+			L.Push(v)
+		case lua.LString:
+			if n, ok := parseNumber(string(v)); ok {
+				L.Push(lua.LNumber(n))
+			} else {
+				L.Push(lua.LNil)
+			}
+		case *lua.LUserData:
+			if x, ok := v.Value.(exact); ok {
+				L.Push(lua.LNumber(x.float()))
+			} else {
+				L.Push(lua.LNil)
+			}
+		default:
+			L.Push(lua.LNil)
+		}
+		return 1
+	}
+	if base < 2 || base > 36 {
+		L.ArgError(2, "base out of range")
+	}
+	s := strings.ToLower(strings.Trim(str(L, 1), " \t\n\v\f\r"))
+	neg := strings.HasPrefix(s, "-")
+	s = strings.TrimPrefix(s, "-")
+	if base == 16 {
+		s = strings.TrimPrefix(s, "0x")
+	}
+	n, err := strconv.ParseUint(s, base, 64)
+	if err != nil {
+		L.Push(lua.LNil)
+		return 1
+	}
+	if neg {
+		L.Push(lua.LNumber(-float64(n)))
+	} else {
+		L.Push(lua.LNumber(n))
+	}
+	return 1
+}
+
+// protected is pcall and xpcall. A script that was stopped by its time limit cannot catch that.
+func protected(L *lua.LState, lim *limits, handler bool) int {
+	L.CheckAny(1)
+	first := 2
+	var onError *lua.LFunction
+	if handler {
+		onError = L.CheckFunction(2)
+		first = 3
+	}
+	args := make([]lua.LValue, 0, 4)
+	for i := first; i <= L.GetTop(); i++ {
+		args = append(args, L.Get(i))
+	}
+	base := L.GetTop()
+	L.Push(L.Get(1))
+	for _, a := range args {
+		L.Push(a)
+	}
+	err := L.PCall(len(args), lua.MultRet, onError)
+	if lim.stopped() {
+		L.RaiseError("%s", errStopped)
+	}
+	if err != nil {
+		L.SetTop(base)
+		L.Push(lua.LFalse)
+		if api, ok := err.(*lua.ApiError); ok && api.Object != nil && api.Object != lua.LNil {
+			L.Push(friendlyValue(api.Object))
+		} else {
+			L.Push(lua.LString(friendlyError(err.Error())))
+		}
+		return 2
+	}
+	n := L.GetTop() - base
+	L.Insert(lua.LTrue, base+1)
+	return n + 1
+}
+
+func friendlyValue(v lua.LValue) lua.LValue {
+	if s, ok := v.(lua.LString); ok {
+		return lua.LString(friendlyError(string(s)))
+	}
+	return v
+}
+
+// friendlyError turns gopher-lua's wording into Lua's.
+func friendlyError(msg string) string {
+	for _, r := range []struct{ old, new string }{
+		{"attempt to index a non-table object(", "attempt to index a "},
+		{"attempt to call a non-function object", "attempt to call a value that is not a function"},
+	} {
+		if i := strings.Index(msg, r.old); i >= 0 {
+			msg = msg[:i] + r.new + msg[i+len(r.old):]
+			if j := strings.Index(msg[i:], ") with key "); j >= 0 {
+				msg = msg[:i+j] + " value (field " + msg[i+j+len(") with key "):] + ")"
+			}
+		}
+	}
+	return msg
+}
+
+func unpack(L *lua.LState) int {
+	t := L.CheckTable(1)
+	from := optInteger(L, 2, 1)
+	to := optInteger(L, 3, t.Len())
+	if to-from >= 100_000 {
+		L.RaiseError("too many results to unpack")
+	}
+	for i := from; i <= to; i++ {
+		L.Push(t.RawGet(lua.LNumber(i)))
+	}
+	return max(0, to-from+1)
+}
+
+// lastCollect is when a script last forced a garbage collection of the process.
+var lastCollect atomic.Int64
+
+func heapKB() float64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc) / 1024
+}
+
+// collectGarbage answers as Lua does; the heap is the process's. A collection is forced once a second at most.
+func collectGarbage(L *lua.LState) int {
+	switch L.OptString(1, "collect") {
+	case "count":
+		L.Push(lua.LNumber(heapKB()))
+	case "collect", "step":
+		if now := time.Now().Unix(); lastCollect.Swap(now) != now {
+			runtime.GC()
+		}
+		L.Push(lua.LNumber(0))
+	default:
+		L.Push(lua.LNumber(0))
+	}
+	return 1
+}
+
+// luaLoad is load and loadstring: source text only.
+func luaLoad(L *lua.LState) int {
+	var source strings.Builder
+	switch v := L.Get(1).(type) {
+	case *lua.LFunction:
+		for {
+			L.Push(v)
+			L.Call(0, 1)
+			s := L.Get(-1)
+			L.Pop(1)
+			if s == lua.LNil || lua.LVAsString(s) == "" {
+				break
+			}
+			if source.WriteString(lua.LVAsString(s)); source.Len() > maxString {
+				L.RaiseError("chunk too long")
+			}
+		}
+	default:
+		source.WriteString(str(L, 1))
+	}
+	name := L.OptString(2, source.String())
+	name = strings.TrimLeft(name, "=@")
+	if i := strings.IndexByte(name, '\n'); i >= 0 {
+		name = name[:i]
+	}
+	if len(name) > 60 {
+		name = name[:60]
+	}
+	c, err := compileScript(name, source.String())
+	if err != nil {
+		return failed(L, err)
+	}
+	fn := c.function(L, L.G.Global)
+	if env, ok := L.Get(4).(*lua.LTable); ok {
+		env.RawSetString(helperGlobal, L.G.Global.RawGetString(helperGlobal))
+		fn.Env = env
+	}
+	L.Push(fn)
+	return 1
+}
+
+// sealSandbox takes away what reaches files, processes and other code: called when setup() has run.
+func sealSandbox(L *lua.LState) {
+	G := L.G.Global
+	sealed := func(what string) *lua.LFunction {
+		return L.NewFunction(func(L *lua.LState) int {
+			L.RaiseError("%s is not available after setup()", what)
+			return 0
+		})
+	}
+	seal := func(t *lua.LTable, name string, names ...string) {
+		for _, n := range names {
+			if fn, ok := t.RawGetString(n).(*lua.LFunction); ok && fn.IsG {
+				what := strings.TrimPrefix(name+"."+n, ".")
+				fn.GFunction = sealed(what).GFunction // references that a script has kept, too
+			}
+		}
+	}
+	if ioLib, ok := G.RawGetString("io").(*lua.LTable); ok {
+		seal(ioLib, "io", "open", "popen", "tmpfile", "lines", "input", "output", "read", "write", "close", "type")
+	}
+	if osLib, ok := G.RawGetString("os").(*lua.LTable); ok {
+		seal(osLib, "os", "execute", "exit", "remove", "rename", "tmpname", "setenv", "setlocale")
+		for _, n := range []string{"execute", "exit", "remove", "rename", "tmpname", "setenv"} {
+			osLib.RawSetString(n, lua.LNil)
+		}
+	}
+	seal(G, "", "dofile", "loadfile", "load", "loadstring", "module", "newproxy")
+	if dbg, ok := G.RawGetString("debug").(*lua.LTable); ok {
+		for k, v := dbg.Next(lua.LNil); k != lua.LNil; k, v = dbg.Next(k) {
+			if fn, ok := v.(*lua.LFunction); ok && fn.IsG && k.String() != "traceback" {
+				fn.GFunction = sealed("debug." + k.String()).GFunction
+			}
+		}
+	}
+	G.RawSetString("io", lua.LNil)
+	G.RawSetString("debug", lua.LNil)
+	if pkg, ok := G.RawGetString("package").(*lua.LTable); ok {
+		if loaded, ok := pkg.RawGetString("loaded").(*lua.LTable); ok {
+			loaded.RawSetString("io", lua.LNil)
+			loaded.RawSetString("debug", lua.LNil)
+		}
+	}
+}
+
+// exitError is what os.exit raises: the process belongs to the engine.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("the script called os.exit(%d)", e.code) }

@@ -1,0 +1,417 @@
+package luabind
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+func openOS(L *lua.LState) {
+	t := libTable(L, "os")
+	setFuncs(L, t, map[string]lua.LGFunction{
+		"date": luaDate,
+		"time": luaTime,
+		"clock": func(L *lua.LState) int {
+			var u syscall.Rusage
+			syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+			L.Push(lua.LNumber(float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9))
+			return 1
+		},
+		"exit": func(L *lua.LState) int {
+			u := L.NewUserData()
+			u.Value = exitError{L.OptInt(1, 0)}
+			L.Error(u, 1)
+			return 0
+		},
+	})
+}
+
+// luaDate is os.date: all conversions of C's strftime in the C locale, "*t" and "!".
+func luaDate(L *lua.LState) int {
+	format := L.OptString(1, "%c")
+	at := time.Now()
+	if L.Get(2) != lua.LNil {
+		at = time.Unix(int64(num(L, 2)), 0)
+	}
+	if rest, ok := strings.CutPrefix(format, "!"); ok {
+		format, at = rest, at.UTC()
+	} else {
+		at = at.Local()
+	}
+	if strings.HasPrefix(format, "*t") {
+		t := L.CreateTable(0, 9)
+		for k, v := range map[string]int{"year": at.Year(), "month": int(at.Month()), "day": at.Day(), "hour": at.Hour(), "min": at.Minute(),
+			"sec": at.Second(), "wday": int(at.Weekday()) + 1, "yday": at.YearDay()} {
+			t.RawSetString(k, lua.LNumber(v))
+		}
+		t.RawSetString("isdst", lua.LBool(at.IsDST()))
+		L.Push(t)
+		return 1
+	}
+	L.Push(lua.LString(strftime(nil, format, at)))
+	return 1
+}
+
+func strftime(out []byte, format string, t time.Time) []byte {
+	for i := 0; i < len(format); i++ {
+		if format[i] != '%' || i+1 == len(format) {
+			out = append(out, format[i])
+			continue
+		}
+		i++
+		if (format[i] == 'E' || format[i] == 'O') && i+1 < len(format) {
+			i++
+		}
+		out = conversion(out, format[i], t)
+	}
+	return out
+}
+
+func conversion(out []byte, c byte, t time.Time) []byte {
+	number := func(n, width int) []byte {
+		s := strconv.Itoa(n)
+		for range width - len(s) {
+			out = append(out, '0')
+		}
+		return append(out, s...)
+	}
+	year, week := t.ISOWeek()
+	hour12 := (t.Hour()+11)%12 + 1
+	switch c {
+	case 'a':
+		return t.AppendFormat(out, "Mon")
+	case 'A':
+		return t.AppendFormat(out, "Monday")
+	case 'b', 'h':
+		return t.AppendFormat(out, "Jan")
+	case 'B':
+		return t.AppendFormat(out, "January")
+	case 'c':
+		return strftime(out, "%a %b %e %H:%M:%S %Y", t)
+	case 'C':
+		return number(t.Year()/100, 2)
+	case 'd':
+		return number(t.Day(), 2)
+	case 'D', 'x':
+		return strftime(out, "%m/%d/%y", t)
+	case 'e':
+		return t.AppendFormat(out, "_2")
+	case 'F':
+		return strftime(out, "%Y-%m-%d", t)
+	case 'g':
+		return number(year%100, 2)
+	case 'G':
+		return number(year, 4)
+	case 'H':
+		return number(t.Hour(), 2)
+	case 'I':
+		return number(hour12, 2)
+	case 'j':
+		return number(t.YearDay(), 3)
+	case 'k':
+		return append(out, fmt.Sprintf("%2d", t.Hour())...)
+	case 'l':
+		return append(out, fmt.Sprintf("%2d", hour12)...)
+	case 'm':
+		return number(int(t.Month()), 2)
+	case 'M':
+		return number(t.Minute(), 2)
+	case 'n':
+		return append(out, '\n')
+	case 'p':
+		return t.AppendFormat(out, "PM")
+	case 'P':
+		return t.AppendFormat(out, "pm")
+	case 'r':
+		return strftime(out, "%I:%M:%S %p", t)
+	case 'R':
+		return strftime(out, "%H:%M", t)
+	case 's':
+		return strconv.AppendInt(out, t.Unix(), 10)
+	case 'S':
+		return number(t.Second(), 2)
+	case 't':
+		return append(out, '\t')
+	case 'T', 'X':
+		return strftime(out, "%H:%M:%S", t)
+	case 'u':
+		return number((int(t.Weekday())+6)%7+1, 1)
+	case 'U':
+		return number((t.YearDay()+6-int(t.Weekday()))/7, 2)
+	case 'V':
+		return number(week, 2)
+	case 'w':
+		return number(int(t.Weekday()), 1)
+	case 'W':
+		return number((t.YearDay()+6-(int(t.Weekday())+6)%7)/7, 2)
+	case 'y':
+		return number(t.Year()%100, 2)
+	case 'Y':
+		return number(t.Year(), 1)
+	case 'z':
+		return t.AppendFormat(out, "-0700")
+	case 'Z':
+		return t.AppendFormat(out, "MST")
+	case '%':
+		return append(out, '%')
+	}
+	return append(out, '%', c)
+}
+
+// luaTime is os.time: of now, or of a table whose fields may lie outside their ranges.
+func luaTime(L *lua.LState) int {
+	if L.Get(1) == lua.LNil {
+		L.Push(lua.LNumber(time.Now().Unix()))
+		return 1
+	}
+	t := L.CheckTable(1)
+	field := func(name string, otherwise int) int {
+		v := t.RawGetString(name)
+		switch v := v.(type) {
+		case lua.LNumber:
+			return int(v)
+		case lua.LString:
+			if n, ok := parseNumber(string(v)); ok {
+				return int(n)
+			}
+		}
+		if otherwise == math.MinInt {
+			L.RaiseError("field '%s' missing in date table", name)
+		}
+		return otherwise
+	}
+	at := time.Date(field("year", math.MinInt), time.Month(field("month", math.MinInt)), field("day", math.MinInt),
+		field("hour", 12), field("min", 0), field("sec", 0), 0, time.Local)
+	L.Push(lua.LNumber(at.Unix()))
+	return 1
+}
+
+// openIO replaces io.open and io.lines: gopher-lua's files drop "\r". They exist until setup() has run.
+func openIO(L *lua.LState) {
+	t := libTable(L, "io")
+	meta := L.NewTable()
+	methods := L.NewTable()
+	meta.RawSetString("__index", methods)
+	meta.RawSetString("__tostring", L.NewFunction(func(L *lua.LState) int {
+		L.Push(lua.LString(fmt.Sprintf("file (%p)", L.CheckUserData(1))))
+		return 1
+	}))
+	setFuncs(L, methods, map[string]lua.LGFunction{
+		"read": func(L *lua.LState) int { return fileArg(L).read(L, 2) },
+		"lines": func(L *lua.LState) int {
+			f := fileArg(L)
+			L.Push(L.NewFunction(func(L *lua.LState) int { return f.readOne(L, "*l") }))
+			return 1
+		},
+		"write": func(L *lua.LState) int {
+			f := fileArg(L)
+			for i := 2; i <= L.GetTop(); i++ {
+				if _, err := f.file.WriteString(str(L, i)); err != nil {
+					return failed(L, err)
+				}
+			}
+			L.Push(L.Get(1))
+			return 1
+		},
+		"seek": func(L *lua.LState) int {
+			f := fileArg(L)
+			whence := map[string]int{"set": io.SeekStart, "cur": io.SeekCurrent, "end": io.SeekEnd}[L.OptString(2, "cur")]
+			offset := int64(optInteger(L, 3, 0))
+			if whence == io.SeekCurrent {
+				offset -= int64(f.r.Buffered())
+			}
+			n, err := f.file.Seek(offset, whence)
+			if err != nil {
+				return failed(L, err)
+			}
+			f.r.Reset(f.file)
+			L.Push(lua.LNumber(n))
+			return 1
+		},
+		"close":   func(L *lua.LState) int { fileArg(L).file.Close(); L.Push(lua.LTrue); return 1 },
+		"flush":   func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
+		"setvbuf": func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
+	})
+	open := func(L *lua.LState, name, mode string) (*lua.LUserData, error) {
+		flags, ok := map[string]int{"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREATE | os.O_TRUNC, "a": os.O_WRONLY | os.O_CREATE | os.O_APPEND,
+			"r+": os.O_RDWR, "w+": os.O_RDWR | os.O_CREATE | os.O_TRUNC, "a+": os.O_RDWR | os.O_CREATE | os.O_APPEND}[strings.Replace(mode, "b", "", 1)]
+		if !ok {
+			return nil, fmt.Errorf("%s: invalid mode %q", name, mode)
+		}
+		f, err := os.OpenFile(name, flags, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		u := L.NewUserData()
+		u.Value = &luaFile{f, bufio.NewReader(f)}
+		u.Metatable = meta
+		return u, nil
+	}
+	setFuncs(L, t, map[string]lua.LGFunction{
+		"open": func(L *lua.LState) int {
+			name := str(L, 1)
+			u, err := open(L, name, L.OptString(2, "r"))
+			if err != nil {
+				var errno syscall.Errno
+				errors.As(err, &errno)
+				L.Push(lua.LNil)
+				L.Push(lua.LString(name + ": " + errnoText(errno, err)))
+				L.Push(lua.LNumber(errno))
+				return 3
+			}
+			L.Push(u)
+			return 1
+		},
+		"lines": func(L *lua.LState) int {
+			name := str(L, 1)
+			u, err := open(L, name, "r")
+			if err != nil {
+				L.RaiseError("%s: %s", name, err.Error())
+			}
+			f := u.Value.(*luaFile)
+			L.Push(L.NewFunction(func(L *lua.LState) int {
+				n := f.readOne(L, "*l")
+				if L.Get(-1) == lua.LNil {
+					f.file.Close()
+				}
+				return n
+			}))
+			return 1
+		},
+	})
+}
+
+// errnoText is strerror as C words it.
+func errnoText(errno syscall.Errno, err error) string {
+	if errno == 0 {
+		return err.Error()
+	}
+	s := errno.Error()
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+type luaFile struct {
+	file *os.File
+	r    *bufio.Reader
+}
+
+func fileArg(L *lua.LState) *luaFile {
+	f, ok := L.CheckUserData(1).Value.(*luaFile)
+	if !ok {
+		L.ArgError(1, "file expected")
+	}
+	return f
+}
+
+func (f *luaFile) read(L *lua.LState, first int) int {
+	if L.GetTop() < first {
+		return f.readOne(L, "*l")
+	}
+	n := 0
+	for i := first; i <= L.GetTop() && i < first+100; i++ {
+		format := "*l"
+		if count, ok := L.Get(i).(lua.LNumber); ok {
+			format = strconv.Itoa(int(count))
+		} else {
+			format = str(L, i)
+		}
+		n += f.readOne(L, format)
+		if L.Get(-1) == lua.LNil {
+			break
+		}
+	}
+	return n
+}
+
+// readOne pushes what one format reads; nil at the end of the file.
+func (f *luaFile) readOne(L *lua.LState, format string) int {
+	format = strings.TrimPrefix(format, "*")
+	switch {
+	case strings.HasPrefix(format, "a"):
+		b, err := io.ReadAll(io.LimitReader(f.r, maxString))
+		if err != nil {
+			return failed(L, err)
+		}
+		L.Push(lua.LString(b))
+	case strings.HasPrefix(format, "l"), strings.HasPrefix(format, "L"):
+		line, err := f.r.ReadString('\n')
+		if line == "" && err != nil {
+			L.Push(lua.LNil)
+			return 1
+		}
+		if format[0] == 'l' {
+			line = strings.TrimSuffix(line, "\n")
+		}
+		L.Push(lua.LString(line))
+	case strings.HasPrefix(format, "n"):
+		var n float64
+		if _, err := fmt.Fscan(f.r, &n); err != nil {
+			L.Push(lua.LNil)
+			return 1
+		}
+		L.Push(lua.LNumber(n))
+	default:
+		count, err := strconv.Atoi(format)
+		if err != nil || count < 0 || count > maxString {
+			L.RaiseError("bad argument #1 to 'read' (invalid format)")
+		}
+		b := make([]byte, count)
+		got, _ := io.ReadFull(f.r, b)
+		if got == 0 && count > 0 {
+			L.Push(lua.LNil)
+			return 1
+		}
+		L.Push(lua.LString(b[:got]))
+	}
+	return 1
+}
+
+// openCoroutine makes coroutines that share the time limit of their callback, which gopher-lua's do not.
+func openCoroutine(L *lua.LState, lim *limits) {
+	t := libTable(L, "coroutine")
+	create, ok1 := t.RawGetString("create").(*lua.LFunction)
+	if !ok1 {
+		return
+	}
+	newThread := func(L *lua.LState) *lua.LState {
+		L.Push(create)
+		L.Push(L.CheckFunction(1))
+		L.Call(1, 1)
+		th := L.Get(-1).(*lua.LState)
+		L.Pop(1)
+		th.SetContext(lim)
+		return th
+	}
+	setFuncs(L, t, map[string]lua.LGFunction{
+		"create": func(L *lua.LState) int { L.Push(newThread(L)); return 1 },
+		"isyieldable": func(L *lua.LState) int {
+			L.Push(lua.LBool(L.Parent != nil))
+			return 1
+		},
+	})
+	if resume, ok := t.RawGetString("resume").(*lua.LFunction); ok {
+		_ = resume
+	}
+	// wrap in Lua itself: it has to yield across no Go frame.
+	if err := L.DoString(`
+		local create, resume, error, unpack = coroutine.create, coroutine.resume, error, unpack
+		local function check(ok, ...)
+			if not ok then error((...), 0) end
+			return ...
+		end
+		function coroutine.wrap(f)
+			local co = create(f)
+			return function(...) return check(resume(co, ...)) end
+		end`); err != nil {
+		panic("BUG: coroutine.wrap: " + err.Error())
+	}
+}

@@ -1,0 +1,60 @@
+package luabind
+
+import (
+	"bytes"
+	"encoding/json"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"dragonfly/engine/lazyjson"
+)
+
+// jsonModule is our own JSON module: events as they are, no escaping of "/", failures as nil and a message.
+func jsonModule(vs *views) module {
+	return module{Name: "json", Doc: "JSON without the peculiarities of cjson.", Values: map[string]lua.LValue{"null": vs.null}, Funcs: []hostFunc{
+		{"encode", "encode(value) -> text | nil, message", "JSON of a value; an event that no one changed is its own text.",
+			`assert(json.encode({a = "/"}) == '{"a":"/"}')`, func(L *lua.LState) int {
+				body, _, err := vs.encode(L.CheckAny(1), false)
+				if err != nil {
+					return failed(L, err)
+				}
+				L.Push(lua.LString(body))
+				return 1
+			}},
+		{"decode", "decode(text) -> value | nil, message", "The value of a JSON text; objects are decoded where they are touched, like events.",
+			`assert(json.decode('{"a":{"b":1}}').a.b == 1)`, func(L *lua.LState) int {
+				text := L.CheckString(1)
+				index, err := lazyjson.IndexObject(nil, text)
+				if err == lazyjson.ErrNotObject {
+					err = lazyjson.Validate(text)
+				}
+				if err != nil {
+					return failed(L, err)
+				}
+				L.Push(vs.value(text, index))
+				return 1
+			}},
+		{"pretty", "pretty(value) -> text | nil, message", "JSON with line ends and indentation, for reading by eye.",
+			`assert(json.pretty({1}) == "[\n  1\n]")`, func(L *lua.LState) int {
+				body, _, err := vs.encode(L.CheckAny(1), false)
+				var b bytes.Buffer
+				if err == nil {
+					err = json.Indent(&b, []byte(body), "", "  ")
+				}
+				if err != nil {
+					return failed(L, err)
+				}
+				L.Push(lua.LString(b.String()))
+				return 1
+			}},
+		{"array", "array([t]) -> t", "Marks a table as an array, so that it is `[]` when it is empty; without t a new one.",
+			`assert(json.encode(json.array()) == "[]")`, func(L *lua.LState) int {
+				t := L.OptTable(1, L.NewTable())
+				if t.Metatable == lua.LNil {
+					t.Metatable = vs.arrayMeta
+				}
+				L.Push(t)
+				return 1
+			}},
+	}}
+}
