@@ -321,10 +321,10 @@ func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 	return call
 }
 
-// escapes rewrites the escape \xNN of LuaJIT in string literals, which gopher-lua does not know, to \ddd. It leaves
-// comments, long strings and line numbers alone.
+// escapes rewrites the escapes of LuaJIT in string literals that gopher-lua does not know: \xNN to \ddd, and \z, which
+// skips white space. It leaves comments, long strings and line numbers alone.
 func escapes(source string) string {
-	if !strings.Contains(source, `\x`) {
+	if !strings.Contains(source, `\x`) && !strings.Contains(source, `\z`) {
 		return source
 	}
 	var out strings.Builder
@@ -383,7 +383,9 @@ func quotedLen(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
-			i++
+			if i++; i < len(s) && s[i] == 'z' {
+				i += len(s[i+1:]) - len(strings.TrimLeft(s[i+1:], " \t\r\n"))
+			}
 		case s[0], '\n':
 			return i + 1
 		}
@@ -393,6 +395,7 @@ func quotedLen(s string) int {
 
 func hexEscapes(s string) string {
 	var out strings.Builder
+	lines := 0 // that \z skipped: they follow the string
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' || i+1 >= len(s) {
 			out.WriteByte(s[i])
@@ -406,8 +409,16 @@ func hexEscapes(s string) string {
 				continue
 			}
 		}
+		if s[i+1] == 'z' {
+			rest := strings.TrimLeft(s[i+2:], " \t\r\n")
+			skipped := s[i+2 : len(s)-len(rest)]
+			lines += strings.Count(skipped, "\n")
+			i += 1 + len(skipped)
+			continue
+		}
 		out.WriteString(s[i : i+2])
 		i++
 	}
+	out.WriteString(strings.Repeat("\n", lines))
 	return out.String()
 }

@@ -69,8 +69,12 @@ func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
 			io.WriteString(stdout, b.String())
 			return 0
 		},
-		"pcall":          func(L *lua.LState) int { return protected(L, lim, false) },
-		"xpcall":         func(L *lua.LState) int { return protected(L, lim, true) },
+		"pcall":  func(L *lua.LState) int { return protected(L, lim, false) },
+		"xpcall": func(L *lua.LState) int { return protected(L, lim, true) },
+		"error": func(L *lua.LState) int {
+			L.Error(L.Get(1), optInteger(L, 2, 1))
+			return 0
+		},
 		"unpack":         unpack,
 		"collectgarbage": collectGarbage,
 		"gcinfo": func(L *lua.LState) int {
@@ -203,7 +207,7 @@ func protected(L *lua.LState, lim *limits, handler bool) int {
 	if err != nil {
 		L.SetTop(base)
 		L.Push(lua.LFalse)
-		if api, ok := err.(*lua.ApiError); ok && api.Object != nil && api.Object != lua.LNil {
+		if api, ok := err.(*lua.ApiError); ok && api.Object != nil {
 			L.Push(friendlyValue(api.Object))
 		} else {
 			L.Push(lua.LString(friendlyError(err.Error())))
@@ -227,6 +231,7 @@ func friendlyError(msg string) string {
 	for _, r := range []struct{ old, new string }{
 		{"attempt to index a non-table object(", "attempt to index a "},
 		{"attempt to call a non-function object", "attempt to call a value that is not a function"},
+		{" to (anonymous) (", " to '?' ("},
 	} {
 		if i := strings.Index(msg, r.old); i >= 0 {
 			msg = msg[:i] + r.new + msg[i+len(r.old):]

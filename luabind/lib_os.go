@@ -189,8 +189,9 @@ func luaTime(L *lua.LState) int {
 		}
 		return otherwise
 	}
-	at := time.Date(field("year", math.MinInt), time.Month(field("month", math.MinInt)), field("day", math.MinInt),
-		field("hour", 12), field("min", 0), field("sec", 0), 0, time.Local)
+	sec, minute, hour := field("sec", 0), field("min", 0), field("hour", 12)
+	day, month, year := field("day", math.MinInt), field("month", math.MinInt), field("year", math.MinInt)
+	at := time.Date(year, time.Month(month), day, hour, minute, sec, 0, time.Local)
 	L.Push(lua.LNumber(at.Unix()))
 	return 1
 }

@@ -2,7 +2,6 @@ package luabind
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -29,6 +28,7 @@ const (
 	itemBalance  // %bxy
 	itemFrontier // %f[set]
 	itemEnd      // $ at the end
+	itemError    // a mistake that Lua reports when the match comes to it
 )
 
 type item struct {
@@ -37,6 +37,7 @@ type item struct {
 	c, d byte
 	n    int
 	set  *[256]bool
+	text string
 }
 
 const maxCaptures = 32
@@ -73,7 +74,8 @@ func compilePattern(p string) (*pattern, error) {
 			continue
 		case ')':
 			if len(open) == 0 {
-				return nil, errors.New("invalid pattern capture")
+				out.items = append(out.items, item{kind: itemError, text: "invalid pattern capture"})
+				return out, nil // an error, but only where the match comes to it
 			}
 			it.kind, it.n = itemClose, open[len(open)-1]
 			closed[it.n] = true
@@ -125,7 +127,9 @@ func compilePattern(p string) (*pattern, error) {
 			case d >= '0' && d <= '9':
 				n := int(d - '1')
 				if n < 0 || n >= out.captures || !closed[n] {
-					return nil, errors.New("invalid capture index")
+					out.items = append(out.items, item{kind: itemError, text: "invalid capture index"})
+					i += 2
+					continue
 				}
 				out.items = append(out.items, item{kind: itemBackRef, n: n})
 				i += 2
@@ -206,7 +210,7 @@ func compileSet(p string, i int) (set *[256]bool, next int, err error) {
 		}
 		if c == '%' {
 			if i+1 >= len(p) {
-				return nil, 0, errors.New("malformed pattern (ends with '%')")
+				return nil, 0, missing
 			}
 			if class := classSet(p[i+1]); class != nil {
 				for b, in := range class {
@@ -363,16 +367,14 @@ func (m *matcher) match(i, pi int) int {
 				m.caps[it.n] = old
 			}
 			return end
+		case itemError:
+			panic(matchError(it.text))
 		case itemBackRef:
 			c := m.caps[it.n]
-			part := ""
-			if c.end >= 0 {
-				part = m.s[c.start:c.end]
-			}
-			if !strings.HasPrefix(m.s[i:], part) {
+			if c.end < c.start || !strings.HasPrefix(m.s[i:], m.s[c.start:c.end]) { // a position has no text
 				return -1
 			}
-			i += len(part)
+			i += c.end - c.start
 		case itemBalance:
 			if i = m.balance(i, it); i < 0 {
 				return -1
@@ -518,4 +520,4 @@ func (ps *patterns) find(m *matcher, p *pattern, s string, init int) (start, end
 	return start, end, nil
 }
 
-func captureError(n int) error { return fmt.Errorf("invalid capture index %%%d", n) }
+var errCapture = errors.New("invalid capture index")

@@ -225,7 +225,7 @@ func (lib *stringLib) run(L *lua.LState, m *matcher, p *pattern, s string, init 
 func (m *matcher) push(L *lua.LState, n, start, end int) {
 	if n >= m.p.captures {
 		if n != 0 {
-			L.RaiseError("%s", captureError(n+1))
+			L.RaiseError("%s", errCapture.Error())
 		}
 		L.Push(lua.LString(m.s[start:end]))
 		return
@@ -502,10 +502,20 @@ func (lib *stringLib) directive(L *lua.LState, out []byte, verb byte, spec, flag
 	case 'c':
 		return pad(out, []byte{byte(integer(L, arg))}, flags, width)
 	case 'd', 'i':
+		if n := toInt64(num(L, arg)); n == 0 && precision == 0 {
+			sign := ""
+			if i := strings.IndexAny(flags, "+ "); i >= 0 {
+				sign = flags[i : i+1]
+			}
+			return pad(out, []byte(sign), flags, width)
+		}
 		return append(out, fmt.Sprintf(dropZeroFlag(spec, flags, precision)+"d", toInt64(num(L, arg)))...)
 	case 'u':
 		return append(out, fmt.Sprintf(strings.NewReplacer("+", "", " ", "").Replace(dropZeroFlag(spec, flags, precision))+"d", uint64(toInt64(num(L, arg))))...)
 	case 'x', 'X', 'o':
+		if num(L, arg) == 0 && verb != 'o' {
+			spec, flags = strings.ReplaceAll(spec, "#", ""), strings.ReplaceAll(flags, "#", "")
+		}
 		return append(out, fmt.Sprintf(strings.NewReplacer("+", "", " ", "").Replace(dropZeroFlag(spec, flags, precision))+string(verb), uint64(toInt64(num(L, arg))))...)
 	case 'e', 'E', 'f', 'F', 'g', 'G':
 		return lib.float(out, verb, flags, width, precision, num(L, arg))
@@ -582,31 +592,50 @@ func (lib *stringLib) float(out []byte, verb byte, flags string, width, precisio
 	return pad(out, append([]byte(sign), s...), flags, width)
 }
 
-// cFloat formats n >= 0 as C does. verb is 'e', 'f' or 'g'.
+// cFloat formats n >= 0 as LuaJIT does: as C, but ties are rounded up. verb is 'e', 'f' or 'g'.
 func cFloat(dst []byte, n float64, verb byte, precision int, alternate bool) []byte {
 	if verb == 'g' {
 		precision = max(precision, 1)
+		n = upAtTie(n, 'e', precision-1)
 		if alternate {
-			exp := 0
-			if n != 0 {
-				text := strconv.FormatFloat(n, 'e', precision-1, 64)
-				exp, _ = strconv.Atoi(text[strings.IndexByte(text, 'e')+1:])
-			}
+			text := strconv.FormatFloat(n, 'e', precision-1, 64)
+			exp, _ := strconv.Atoi(text[strings.IndexByte(text, 'e')+1:])
 			if exp < -4 || exp >= precision {
-				return strconv.AppendFloat(dst, n, 'e', precision-1, 64)
+				return withPoint(append(dst, text...))
 			}
-			dst = strconv.AppendFloat(dst, n, 'f', precision-1-exp, 64)
-			if precision-1-exp == 0 {
-				dst = append(dst, '.')
-			}
-			return dst
+			return withPoint(strconv.AppendFloat(dst, n, 'f', precision-1-exp, 64))
 		}
+		return strconv.AppendFloat(dst, n, 'g', precision, 64)
 	}
-	dst = strconv.AppendFloat(dst, n, verb, precision, 64)
-	if alternate && precision == 0 && bytes.IndexByte(dst, '.') < 0 {
-		dst = append(dst, '.')
+	dst = strconv.AppendFloat(dst, upAtTie(n, verb, precision), verb, precision, 64)
+	if alternate {
+		dst = withPoint(dst)
 	}
 	return dst
+}
+
+// upAtTie returns a slightly larger number if n lies exactly between two numbers with so many digits.
+func upAtTie(n float64, verb byte, precision int) float64 {
+	const more = 30
+	text := strconv.FormatFloat(n, verb, precision+more, 64)
+	if i := strings.IndexByte(text, 'e'); i >= 0 {
+		text = text[:i]
+	}
+	if rest := text[len(text)-more:]; rest[0] == '5' && strings.Trim(rest[1:], "0") == "" {
+		return math.Nextafter(n, math.Inf(1))
+	}
+	return n
+}
+
+// withPoint adds the point that the flag # asks for.
+func withPoint(s []byte) []byte {
+	if bytes.IndexByte(s, '.') >= 0 {
+		return s
+	}
+	if i := bytes.IndexByte(s, 'e'); i >= 0 {
+		return append(append(append([]byte{}, s[:i]...), '.'), s[i:]...)
+	}
+	return append(s, '.')
 }
 
 func pad(out, s []byte, flags string, width int) []byte {

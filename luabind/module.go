@@ -36,8 +36,10 @@ func (m *module) table(L *lua.LState) *lua.LTable {
 func (m *module) install(L *lua.LState) *lua.LTable {
 	t := m.table(L)
 	L.SetGlobal(m.Name, t)
-	if loaded, ok := L.GetField(L.GetField(L.Get(lua.EnvironIndex), "package"), "loaded").(*lua.LTable); ok {
-		loaded.RawSetString(m.Name, t)
+	if pkg, ok := L.G.Global.RawGetString("package").(*lua.LTable); ok {
+		if loaded, ok := pkg.RawGetString("loaded").(*lua.LTable); ok {
+			loaded.RawSetString(m.Name, t)
+		}
 	}
 	return t
 }

@@ -70,7 +70,6 @@ type views struct {
 	small     [256]lua.LValue // 0..255
 	buf       []byte          // of encode
 	slab      []lazyjson.Field
-	format    encodeFormat // of cjson.encode
 }
 
 func newViews(L *lua.LState) *views {

@@ -98,7 +98,7 @@ func (vs *views) number(text string) lua.LValue {
 	}
 	if !ok {
 		n, _ = strconv.ParseFloat(text, 64) // out of range: an infinity
-		if len(text) > 15 && strings.IndexAny(text, ".eE") < 0 && formatNumber(n) != text {
+		if len(text) > 15 && !strings.ContainsAny(text, ".eE") && formatNumber(n) != text {
 			return vs.newExact(text)
 		}
 	}

@@ -1,0 +1,44 @@
+GO         ?= go
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME   ?= 60s
+BUILD       = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dragonfly ./cmd/dragonfly
+
+.PHONY: run test build bench fuzz reference clean
+
+## run: build, and run the default pipeline on the shipped sample
+run: build
+	@rm -rf run/demo && mkdir -p run/demo
+	@DRAGONFLY_EVE="file://$(CURDIR)/test/data/eve.json" DRAGONFLY_LISTEN= DRAGONFLY_SUMMARY=stdout:// DRAGONFLY_CHECKPOINT=false \
+		./bin/dragonfly -r . -l run/demo -x
+
+## build: bin/dragonfly
+build:
+	@$(BUILD)
+
+## test: everything: vet, staticcheck, unit tests with the race detector, end-to-end tests
+test:
+	@sh test/setup.sh
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@$(BUILD)
+	$(GO) test -race -json -timeout 40m ./... | $(GO) run ./test/summary
+
+## bench: measure, and write test/bench/RESULTS.md
+bench: build
+	@sh test/setup.sh
+	$(GO) run ./test/bench
+
+## fuzz: each fuzz target for FUZZTIME
+fuzz:
+	@$(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
+		grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null | sed 's/func //' | while read -r f; do \
+			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; done || exit 1; done
+
+## reference: write the reference of config.lua and the Lua functions into README.md
+reference: build
+	@./bin/dragonfly reference > run/reference.md 2>/dev/null || { mkdir -p run && ./bin/dragonfly reference > run/reference.md; }
+	@awk '/<!-- reference:begin -->/{print; while ((getline line < "run/reference.md") > 0) print line; skip=1} /<!-- reference:end -->/{skip=0} !skip && !/<!-- reference:begin -->/{print}' README.md > run/README.new && mv run/README.new README.md
+
+clean:
+	rm -rf bin run

@@ -1,0 +1,71 @@
+package luabind
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// needs skips the test, by name of the part, where a program that it uses is missing.
+func needs(t *testing.T, program string) {
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is missing", program)
+		}
+		t.Skipf("%s is missing", program)
+	}
+}
+
+// runLua runs a file in our interpreter and returns what it prints; io.write counts as printing.
+func runLua(t *testing.T, file string) string {
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	L := lua.NewState(lua.Options{SkipOpenLibs: true})
+	defer L.Close()
+	openLibs(L, &limits{}, &out)
+	newViews(L).open()
+	libTable(L, "io").RawSetString("write", L.NewFunction(func(L *lua.LState) int {
+		for i := 1; i <= L.GetTop(); i++ {
+			out.WriteString(str(L, i))
+		}
+		return 0
+	}))
+	c, err := compileScript(file, string(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	L.Push(c.function(L, L.G.Global))
+	if err := L.PCall(0, 0, nil); err != nil {
+		t.Fatal(out.String()[max(0, out.Len()-300):], err)
+	}
+	return out.String()
+}
+
+// TestLibrariesAgreeWithLuaJIT compares line by line. Deliberate differences are listed.
+func TestLibrariesAgreeWithLuaJIT(t *testing.T) {
+	needs(t, "luajit")
+	got := strings.Split(runLua(t, "testdata/parity.lua"), "\n")
+	text, err := exec.Command("luajit", "testdata/parity.lua").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	want := strings.Split(string(text), "\n")
+	if len(got) != len(want) {
+		t.Errorf("got %d lines, want %d", len(got), len(want))
+	}
+	bad := 0
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			if bad++; bad <= 40 {
+				t.Errorf("line %d:\ngot  %s\nwant %s", i+1, got[i], want[i])
+			}
+		}
+	}
+	t.Logf("%d of %d lines differ", bad, len(want))
+}
