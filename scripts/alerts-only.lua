@@ -1,28 +1,19 @@
--- Lets alerts pass that are at least as grave as SEVERITY, and nothing else.
--- Takes: every EVE event.
--- Emits: alerts with alert.severity up to SEVERITY (1 is the gravest) to default_analyzer, unchanged.
---
+-- Lets alerts through and drops everything else: for a sensor whose other events somebody else keeps.
+-- Takes: any EVE event
+-- Emits: alerts, to default_analyzer
 -- Example config:
 -- default_analyzer = "context"
 -- Example input:
--- {"event_type":"alert","alert":{"signature_id":1,"severity":1}}
--- {"event_type":"flow","flow":{"age":3}}
--- {"event_type":"alert","alert":{"signature_id":2,"severity":4}}
+-- {"event_type":"alert","alert":{"signature_id":1}}
+-- {"event_type":"flow"}
 -- Example output:
--- context {"event_type":"alert","alert":{"signature_id":1,"severity":1}}
-
-local SEVERITY = 3
+-- context {"event_type":"alert","alert":{"signature_id":1}}
 
 function setup()
 end
 
 function loop(event)
-  if event.event_type ~= "alert" then
-    return
+  if event.event_type == "alert" then
+    dragonfly.analyze_event(default_analyzer, event)
   end
-  local severity = event.alert.severity
-  if severity and severity > SEVERITY then
-    return
-  end
-  dragonfly.analyze_event(default_analyzer, event)
 end

@@ -9,9 +9,11 @@
 -- default_analyzer = "count"
 -- Example input:
 -- {"event_type":"stats","stats":{"uptime":1}}
--- {"event_type":"alert","host":"s1","payload":"AAA=","payload_printable":".","packet":"AAA=","alert":{"signature_id":1}}
+-- {"event_type":"alert","host":"s1","payload":"AAA=","payload_printable":".","packet":"AAA=",\
+--   "alert":{"signature_id":1}}
 -- {"event_type":"ftp","sensor":"s2","ftp":{"command":"PASS","command_data":"secret"}}
--- {"event_type":"http","host":"s1","http":{"hostname":"a.test","request_headers":[{"name":"Cookie","value":"x"}]}}
+-- {"event_type":"http","host":"s1","http":{"hostname":"a.test",\
+--   "request_headers":[{"name":"Cookie","value":"x"}]}}
 -- Example output:
 -- count {"event_type":"alert","host":"s1","alert":{"signature_id":1},"sensor":"*"}
 -- count {"event_type":"ftp","sensor":"s2","ftp":{"command":"PASS"}}

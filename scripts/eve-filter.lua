@@ -1,56 +1,30 @@
--- Splits Suricata's events by type, each to the analyzer that wants it, and gives DNS events of all versions one form.
--- Takes: every EVE event. What has no event_type is no EVE event and is dropped.
--- Emits: the event to the analyzer that ROUTE names for its type, any other type to default_analyzer.
---
--- Bytes stay as they came, with one exception: a DNS event of Suricata 8 (v3) that has its question only in
--- dns.queries gets dns.rrname and dns.rrtype besides, where Suricata 7 and all scripts for it have them.
---
+-- Takes every EVE event in, counts what it is not sure about, and sends all of them to the default analyzer.
+-- Takes: any EVE event
+-- Emits: the event as it came, to default_analyzer; statistics of Suricata itself (event_type stats) to the stats log
 -- Example config:
--- default_analyzer = "count"
+-- default_analyzer = "summary"
 -- Example input:
--- {"event_type":"flow","flow_id":1598023201615874}
--- {"event_type":"http","http":{"hostname":"example.test"}}
--- {"event_type":"dns","dns":{"type":"query","rrname":"a.test","rrtype":"A"}}
--- {"event_type":"dns","dns":{"version":3,"type":"request","queries":[{"rrname":"b.test","rrtype":"AAAA"}]}}
--- {"event_type":"fileinfo","fileinfo":{"filename":"/a"}}
--- {"no":"event"}
+-- {"event_type":"flow","flow_id":1598023201615874,"ratio":1.0,"list":[]}
+-- {"event_type":"stats","stats":{"uptime":60,"capture":{"kernel_packets":10,"kernel_drops":1}}}
+-- {"no":"type"}
 -- Example output:
--- flows {"event_type":"flow","flow_id":1598023201615874}
--- context {"event_type":"http","http":{"hostname":"example.test"}}
--- context {"event_type":"dns","dns":{"type":"query","rrname":"a.test","rrtype":"A"}}
--- context {"event_type":"dns","dns":{"version":3,"type":"request","queries":[{"rrname":"b.test","rrtype":"AAAA"}],"rrname":"b.test","rrtype":"AAAA"}}
--- count {"event_type":"fileinfo","fileinfo":{"filename":"/a"}}
-
-local dns = require 'lib/dns'
-
--- The split: tags of analyzers by event_type. Types that are not here go to default_analyzer.
-local ROUTE = {
-  alert = "context",
-  dns = "context",
-  tls = "context",
-  http = "context",
-  quic = "context",
-  flow = "flows",
-}
-
-local function normalize(d)
-  if type(d) == "table" and not d.rrname and d.queries then
-    local question = dns.question(d)
-    d.rrname, d.rrtype = question.rrname, question.rrtype
-  end
-end
+-- summary {"event_type":"flow","flow_id":1598023201615874,"ratio":1.0,"list":[]}
+-- stats {"suricata_uptime":60,"kernel_packets":10,"kernel_drops":1}
+-- log "an event without event_type"
 
 function setup()
-  default_analyzer = default_analyzer or ""
 end
 
 function loop(event)
   local kind = event.event_type
-  if not kind then
-    return
+  if kind == "stats" then
+    local stats = event.stats
+    local capture = stats and stats.capture
+    dragonfly.stats_event({suricata_uptime = stats and stats.uptime, kernel_packets = capture and capture.kernel_packets,
+      kernel_drops = capture and capture.kernel_drops})
+  elseif kind == nil then
+    dragonfly.log_event("an event without event_type")
+  else
+    dragonfly.analyze_event(default_analyzer, event)
   end
-  if kind == "dns" then
-    normalize(event.dns)
-  end
-  dragonfly.analyze_event(ROUTE[kind] or default_analyzer, event)
 end

@@ -1,53 +1,28 @@
--- Reads the `dns` object of Suricata events, whichever version of Suricata wrote it.
--- Takes: the value of event.dns; `local dns = require 'lib/dns'`.
--- Emits: nothing; it is a library.
---
--- v1 (before Suricata 5)  {"type":"answer","rrname":"a.test","rrtype":"A","rdata":"192.0.2.1"}, one event per answer
--- v2 (Suricata 5 to 7)    {"type":"answer","rrname":"a.test","rrtype":"A","answers":[{"rrname":..,"rrtype":..,"rdata":..}]}
--- v2 in an alert          {"query":[{"rrname":"a.test",..}],"answer":{"rrname":..,"answers":[..]}}
--- v3 (Suricata 8)         {"type":"response","queries":[{"rrname":"a.test","rrtype":"A"}],"answers":[..]}
-
+-- What Suricata's dns events say, whatever their version: v1 (before Suricata 5), v2 (5 to 7), v3 (8).
 local dns = {}
-
-local NONE = {} -- never written
-
-local function list(value)
-  if type(value) == "table" then
-    return value
-  end
-  return NONE
-end
-
--- question returns the table that holds rrname and rrtype of the question; it may be empty.
-function dns.question(d)
-  if d.rrname then
-    return d
-  end
-  local first = list(d.queries)[1] or list(d.query)[1] or d.answer
-  return list(first)
-end
 
 -- name returns the name that was asked for, or nil.
 function dns.name(d)
-  return dns.question(d).rrname
+  if d.rrname then return d.rrname end
+  local queries = d.queries or d.query -- v3; a list in v2 events of alerts
+  local first = queries and queries[1]
+  return first and first.rrname
 end
 
--- is_answer tells answers from questions.
+-- is_answer tells answers from queries.
 function dns.is_answer(d)
-  local kind = d.type
-  return kind == "answer" or kind == "response"
+  return d.type == "answer" or d.type == "response" or d.qr == true
 end
 
--- answers returns the list of {rrname, rrtype, rdata, ttl} of an answer; it may be empty.
-function dns.answers(d)
-  local answers = d.answers
-  if answers then
-    return list(answers)
+-- addresses calls f(address) for each address in an answer.
+function dns.addresses(d, f)
+  if d.answers then -- v2, v3
+    for _, a in ipairs(d.answers) do
+      if (a.rrtype == "A" or a.rrtype == "AAAA") and a.rdata then f(a.rdata) end
+    end
+  elseif d.rdata and (d.rrtype == "A" or d.rrtype == "AAAA") then -- v1: one event per answer
+    f(d.rdata)
   end
-  if d.rdata then
-    return { d }
-  end
-  return list(list(d.answer).answers)
 end
 
 return dns

@@ -1,0 +1,52 @@
+-- Reports the first time that a registered domain is seen: in DNS queries, TLS server names and HTTP hosts.
+-- Takes: dns, tls, quic and http events; others pass
+-- Emits: the event as it came, to default_analyzer; a finding per new domain, to default_output
+-- Example config:
+-- default_analyzer = "next"
+-- default_output = "findings"
+-- Example input:
+-- {"event_type":"dns","src_ip":"10.0.0.1","dns":{"type":"query","rrname":"www.example.com"}}
+-- {"event_type":"dns","src_ip":"10.0.0.1","dns":{"version":3,"type":"request",\
+--   "queries":[{"rrname":"mail.example.com"}]}}
+-- {"event_type":"tls","src_ip":"10.0.0.2","tls":{"sni":"shop.example.co.uk"}}
+-- Example output:
+-- findings {"event_type":"finding","finding":"new domain","domain":"example.com",\
+--   "name":"www.example.com","src_ip":"10.0.0.1","seen_in":"dns"}
+-- next {"event_type":"dns","src_ip":"10.0.0.1","dns":{"type":"query","rrname":"www.example.com"}}
+-- next {"event_type":"dns","src_ip":"10.0.0.1","dns":{"version":3,"type":"request",\
+--   "queries":[{"rrname":"mail.example.com"}]}}
+-- findings {"event_type":"finding","finding":"new domain","domain":"example.co.uk",\
+--   "name":"shop.example.co.uk","src_ip":"10.0.0.2","seen_in":"tls"}
+-- next {"event_type":"tls","src_ip":"10.0.0.2","tls":{"sni":"shop.example.co.uk"}}
+
+local dns = require 'scripts/lib/dns'
+local domain = require 'scripts/lib/domain'
+local recent = require 'scripts/lib/recent'
+
+local LIMIT = 200000 -- domains that are remembered
+
+local seen = recent.new(LIMIT)
+
+local function name_in(event)
+  local kind = event.event_type
+  if kind == "dns" then return event.dns and not dns.is_answer(event.dns) and dns.name(event.dns) end
+  if kind == "tls" then return event.tls and event.tls.sni end
+  if kind == "quic" then return event.quic and event.quic.sni end
+  if kind == "http" then return event.http and event.http.hostname end
+end
+
+function setup()
+end
+
+function loop(event)
+  local name = name_in(event)
+  if name and string.find(name, "%a") then -- not a bare address
+    local registered = domain.registered(name)
+    if not recent.get(seen, registered) then
+      recent.put(seen, registered, true)
+      dragonfly.output_event(default_output, {event_type = "finding", finding = "new domain", domain = registered, name = name,
+        src_ip = event.src_ip, seen_in = event.event_type})
+    end
+  end
+  dragonfly.analyze_event(default_analyzer, event)
+end
