@@ -1,86 +1,82 @@
--- The default pipeline of Dragonfly. It is a Lua program: change it, then run `dragonfly check`, then send SIGHUP.
+-- The default pipeline of Dragonfly. It is a Lua program: change it, run `dragonfly check`, send SIGHUP.
 --
---   eve.json ─▶ eve-filter ─┬─▶ context ─▶ domains ─┐
---               (split by   ├─▶ flows ─▶ beacons ───┼─▶ count ─▶ write ─┬─▶ alerts.json
---                type)      └───────────────────────┘                   └─▶ events.json
+--   eve.json -> eve-filter -> summary -> context -> domains -> flows -> write -> events.json
+--                                |          |          |          |
+--                          summary.json alerts.json  findings.json
 --
--- What the analyzers find on their own goes to notices.json, counts per minute go to summary.json, events that a script
--- failed on go to dead-letter.json. All are in the log directory (-l, else ROOT/log, else /var/log/dragonfly-mle).
+-- Each script passes events on to its default_analyzer and writes what it finds to its default_output.
+-- Events that a script failed on go to dead-letter.json. All files are in the log directory: -l, else
+-- ROOT/log, else /var/log/dragonfly-mle.
 --
--- In every text, ${NAME} is an environment variable and ${NAME:-value} one with a default.
+-- In every text ${NAME} is an environment variable, and ${NAME:-value} one with a default.
 
 -- INPUTS: where events come from, and the filter (in scripts/) that sees them first.
 inputs = {
   {
     tag = "eve",
-    -- tail:// follows the file over rotations and goes on after a restart where it was. Others: file:// (once),
-    -- unix:// and unixgram:// (a socket that Suricata writes to), stdin://. The README has Suricata's side of it.
+    -- tail:// follows the file over rotations and goes on after a restart where it was. Others: file://
+    -- (once), unix:// and unixgram:// (sockets that Suricata writes to), stdin://. The README has
+    -- Suricata's side of each.
     uri = "${DRAGONFLY_EVE:-tail:///var/log/suricata/eve*.json}",
     script = "eve-filter.lua",
-    default_analyzer = "count", -- for types that the filter's ROUTE does not name
+    default_analyzer = "summary",
   },
 }
 
--- ANALYZERS: each is a script in analyzers/. It passes events on to default_analyzer; what it finds goes to default_output.
--- Each runs in a worker of its own. `workers = "auto"` is one per CPU; then `shard_by` says which events must meet
--- in the same worker, because each worker has its own memory.
+-- ANALYZERS: scripts in analyzers/, each with a worker of its own. `workers = "auto"` makes it one per
+-- CPU; then shard_by says which events must meet in the same worker, as each worker has its own memory.
 analyzers = {
   {
-    tag = "context", -- alerts learn what was seen of their flow: DNS name, TLS server name, HTTP host
-    script = "alert-context.lua",
-    default_analyzer = "domains",
-    -- workers = "auto", shard_by = { "src_ip", "dest_ip" },
-  },
-  {
-    tag = "domains", -- notice: a registered domain is reached for the first time
-    script = "new-domain.lua",
-    default_analyzer = "count",
-    default_output = "notices",
-  },
-  {
-    tag = "flows", -- notice: a flow is long, or uploads much
-    script = "long-flow.lua",
-    default_analyzer = "beacons",
-    default_output = "notices",
-  },
-  {
-    tag = "beacons", -- notice: the same client calls the same service at even intervals
-    script = "beacon.lua",
-    default_analyzer = "count",
-    default_output = "notices",
-  },
-  {
-    tag = "count", -- counts by type and top talkers, every minute
-    script = "count-by-type.lua",
-    default_analyzer = "write",
+    tag = "summary", -- counts by type and signature: every minute to summary.json, at the end to the screen
+    script = "summary.lua",
+    default_analyzer = "context",
     default_output = "summary",
   },
   {
-    tag = "write", -- adds the time of output; alerts to the output "alerts", the rest to default_output
+    tag = "context", -- alerts learn what was seen of their flow and addresses: DNS name, SNI, HTTP host
+    script = "alert-context.lua",
+    default_analyzer = "domains",
+    default_output = "alerts",
+    -- workers = "auto", shard_by = { "src_ip", "dest_ip" },
+  },
+  {
+    tag = "domains", -- finding: a registered domain is seen for the first time
+    script = "new-domain.lua",
+    default_analyzer = "flows",
+    default_output = "findings",
+  },
+  {
+    tag = "flows", -- finding: a flow lasted long or sent much out
+    script = "long-flow.lua",
+    default_analyzer = "write",
+    default_output = "findings",
+  },
+  {
+    tag = "write", -- adds the time of output
     script = "write-to-log.lua",
     default_output = "events",
   },
 }
 
--- OUTPUTS: relative paths are below the log directory. SIGUSR1 rotates files; rotate_size, rotate_every, keep and
--- compress do it without help. Others: stdout://, unix://, unixgram://, syslog://, null://.
+-- OUTPUTS: relative paths are below the log directory. SIGUSR1 rotates the files; rotate_size,
+-- rotate_every, keep and compress do it without help. Others: stdout://, unix://, unixgram://,
+-- syslog://, null://.
 outputs = {
   { tag = "alerts", uri = "file://alerts.json" },
-  { tag = "events", uri = "file://events.json", rotate_size = "1GiB", keep = 8, compress = "gzip" },
-  { tag = "notices", uri = "file://notices.json" },
+  { tag = "events", uri = "file://events.json" },
+  { tag = "findings", uri = "file://findings.json" },
   { tag = "summary", uri = "file://summary.json" },
 }
 
--- A configuration may decide: with DRAGONFLY_REPORT=1 a report goes to the screen at the end, as `make run` shows it.
-if os.getenv("DRAGONFLY_REPORT") then
-  analyzers[5].default_analyzer = "report"
-  analyzers[7] = { tag = "report", script = "report.lua", default_analyzer = "write" }
+-- A configuration may decide. DRAGONFLY_CHECKPOINT=false reads a file anew each time, as `make run` does.
+if os.getenv("DRAGONFLY_CHECKPOINT") == "false" then
+  inputs[1].checkpoint = false
 end
 
--- SETTINGS, with their defaults. The reference in the README lists all.
+-- SETTINGS, with their defaults. The reference in the README lists all of them.
 listen = "${DRAGONFLY_LISTEN:-127.0.0.1:7070}" -- /metrics, /healthz, /ledger, /www/
--- script_timeout = "1s"      -- of one call of loop(); then the event is dead-lettered
--- max_in_flight = 4096       -- records between reading and their last output; beyond that the reading waits
--- drain_timeout = "10s"      -- to finish what is queued at the end
--- stats_interval = "60s"     -- of dragonfly-mle-stats.log
+-- script_timeout = "1s"   -- of one call of loop(); then the event goes to the dead letter
+-- max_in_flight = 4096    -- records between their reading and their last output; then the reading waits
+-- drain_timeout = "10s"   -- to finish what is queued at the end
+-- stats_interval = "60s"  -- of dragonfly-mle-stats.log
 -- dead_letter = "file://dead-letter.json"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -193,6 +194,11 @@ func (p *pipeline) dryRun() error {
 func (s *server) account(e *engine.Engine) {
 	for _, a := range e.Ledger() {
 		s.log.Info("ledger: " + a.String())
+	}
+	if s.log.Enabled(context.Background(), slog.LevelDebug) || os.Getenv("DRAGONFLY_MEMSTATS") != "" {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		s.log.Info("memory", "allocations", m.Mallocs, "allocated_bytes", m.TotalAlloc, "collections", m.NumGC)
 	}
 	for _, l := range s.counters.NonZero() {
 		s.log.Info(fmt.Sprintf("counter: %s %s: %s %d", l.Kind, l.Tag, l.Name, l.N))
