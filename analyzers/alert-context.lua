@@ -28,49 +28,45 @@
 local dns = require 'scripts/lib/dns'
 local recent = require 'scripts/lib/recent'
 
-local FLOWS = 100000 -- flows that are remembered
-local ADDRESSES = 100000 -- addresses whose name is remembered
+local FLOWS = 5000 -- flows that are remembered, per kind of name
+local ADDRESSES = 5000 -- addresses whose name is remembered
 
-local flows = recent.new(FLOWS) -- flow_id -> {sni, http_host, url, ssh}
+local dns_of, sni_of, host_of, url_of, ssh_of = -- by flow_id, as a string
+  recent.new(FLOWS), recent.new(FLOWS), recent.new(FLOWS), recent.new(FLOWS), recent.new(FLOWS)
 local names = recent.new(ADDRESSES) -- address -> name that it was the answer to
 
-local function learn_flow(event, key, value)
-  local id = event.flow_id
-  if not id or not value then return end
-  local flow = recent.get(flows, id) or {}
-  flow[key] = value
-  recent.put(flows, id, flow)
+local function member(t, key)
+  if type(t) == "table" then return t[key] end
 end
 
-local learn = {
-  dns = function(event)
-    local d = event.dns
-    if d and dns.is_answer(d) then
-      local name = dns.name(d)
-      if name then dns.addresses(d, function(address) recent.put(names, address, name) end) end
-    elseif d then
-      learn_flow(event, "dns", dns.name(d))
-    end
-  end,
-  tls = function(event) learn_flow(event, "sni", event.tls and event.tls.sni) end,
-  quic = function(event) learn_flow(event, "sni", event.quic and event.quic.sni) end,
-  http = function(event)
-    local h = event.http
-    if h then
-      learn_flow(event, "http_host", h.hostname)
-      learn_flow(event, "url", h.url)
-    end
-  end,
-  ssh = function(event)
-    local client = event.ssh and event.ssh.client
-    learn_flow(event, "ssh", client and client.software_version)
-  end,
-}
+local function learn(of, event, value)
+  local id = event.flow_id
+  if id and value then recent.put(of, tostring(id), value) end
+end
+
+local function learn_answers(d, name)
+  local answers = d.answers or {d} -- v1 has one answer per event
+  for i = 1, #answers do
+    local a = answers[i]
+    if (a.rrtype == "A" or a.rrtype == "AAAA") and a.rdata then recent.put(names, a.rdata, name) end
+  end
+end
+
+local function learn_dns(event)
+  local d = event.dns
+  local name = type(d) == "table" and dns.name(d)
+  if not name then return end
+  if dns.is_answer(d) then
+    learn_answers(d, name)
+  else
+    learn(dns_of, event, name)
+  end
+end
 
 local function context(event)
-  local flow = recent.get(flows, event.flow_id) or {}
-  local found = {dns = flow.dns or recent.get(names, event.dest_ip or "") or recent.get(names, event.src_ip or ""), sni = flow.sni,
-    http_host = flow.http_host, url = flow.url, ssh = flow.ssh}
+  local id = tostring(event.flow_id)
+  local found = {dns = recent.get(dns_of, id) or recent.get(names, event.dest_ip or "") or recent.get(names, event.src_ip or ""),
+    sni = recent.get(sni_of, id), http_host = recent.get(host_of, id), url = recent.get(url_of, id), ssh = recent.get(ssh_of, id)}
   if next(found) then return found end
 end
 
@@ -82,9 +78,17 @@ function loop(event)
   if kind == "alert" then
     event.context = event.flow_id and context(event)
     dragonfly.output_event(default_output, event)
-  else
-    local f = learn[kind]
-    if f then f(event) end
+  elseif kind == "dns" then
+    learn_dns(event)
+  elseif kind == "tls" then
+    learn(sni_of, event, member(event.tls, "sni"))
+  elseif kind == "quic" then
+    learn(sni_of, event, member(event.quic, "sni"))
+  elseif kind == "http" then
+    learn(host_of, event, member(event.http, "hostname"))
+    learn(url_of, event, member(event.http, "url"))
+  elseif kind == "ssh" then
+    learn(ssh_of, event, member(member(event.ssh, "client"), "software_version"))
   end
   dragonfly.analyze_event(default_analyzer, event)
 end

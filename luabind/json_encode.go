@@ -311,7 +311,8 @@ func (e *encoder) splice(o *object, wantIndex bool) []lazyjson.Field {
 	}
 	defer func() { e.depth-- }()
 	fields := e.vs.members(o)
-	if e.vs.hasDups(o) || o.hasDeletion() {
+	replaced, whole := o.touched(fields)
+	if !whole {
 		e.spliceMembers(o, fields)
 		return nil
 	}
@@ -325,6 +326,9 @@ func (e *encoder) splice(o *object, wantIndex bool) []lazyjson.Field {
 	}
 	byField := o.overlaysByField(len(fields))
 	for i := range fields {
+		if !replaced && !wantIndex {
+			break // there are only new members
+		}
 		f := &fields[i]
 		ov := o.overlayAt(byField, i)
 		if ov == nil {
@@ -475,13 +479,21 @@ func (e *encoder) spliceMembers(o *object, fields []lazyjson.Field) {
 	e.buf = append(e.buf, '}')
 }
 
-func (o *object) hasDeletion() bool {
+// touched reports whether any member that came with o is to be written anew, and whether all of them stay: none was
+// removed, and none was written that stands twice.
+func (o *object) touched(fields []lazyjson.Field) (replaced, whole bool) {
+	whole = true
 	for i := range o.ovs {
-		if o.ovs[i].field >= 0 && o.ovs[i].value == lua.LNil {
-			return true
+		ov := &o.ovs[i]
+		if ov.field < 0 {
+			continue
+		}
+		replaced = true
+		if ov.value == lua.LNil || ov.set && fieldOf(fields[:ov.field], o.body, ov.key) >= 0 {
+			whole = false
 		}
 	}
-	return false
+	return replaced, whole
 }
 
 // overlaysByField returns the overlay of each field if there are many of both; else nil: looking through ovs is faster.

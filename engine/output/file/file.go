@@ -153,38 +153,52 @@ func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
 	return o.write(batch)
 }
 
-// write appends the batch in one go. After a partial write it cuts the file behind the last whole line, so that the
-// retry neither doubles a line nor leaves a piece of one.
+// writeLen is about how many bytes one write(2) gets: as many as stay in the processor's cache between the copy into the
+// buffer and the kernel's copy out of it.
+const writeLen = 128 << 10
+
+// write appends the batch, some events at a time.
 func (o *output) write(batch []engine.Event) (int, error) {
-	o.buf = o.buf[:0]
-	for i := range batch {
-		o.buf = append(o.buf, batch[i].Body...)
-		o.buf = append(o.buf, '\n')
-	}
-	n, err := o.file.Write(o.buf)
-	if err == nil && o.fsync && o.regular {
-		err = o.file.Sync()
-		if err != nil {
-			n = 0
+	done := 0
+	for done < len(batch) {
+		n := 0
+		o.buf = o.buf[:0]
+		for ; done+n < len(batch) && (n == 0 || len(o.buf)+len(batch[done+n].Body) < writeLen); n++ {
+			o.buf = append(o.buf, batch[done+n].Body...)
+			o.buf = append(o.buf, '\n')
+		}
+		got, err := o.append(batch[done : done+n])
+		if done += got; err != nil {
+			return done, err
 		}
 	}
 	if cap(o.buf) > 4<<20 {
-		defer func() { o.buf = nil }()
+		o.buf = nil
 	}
+	if o.fsync && o.regular {
+		if err := o.file.Sync(); err != nil {
+			return 0, err
+		}
+	}
+	return done, nil
+}
+
+// append writes the buffer, which holds events. After a partial write it cuts the file behind the last whole line, so
+// that the retry neither doubles a line nor leaves a piece of one.
+func (o *output) append(events []engine.Event) (int, error) {
+	n, err := o.file.Write(o.buf)
 	if err == nil {
 		o.end += int64(n)
-		return len(batch), nil
+		return len(events), nil
 	}
 	done, whole := 0, 0
-	for done < len(batch) && whole+len(batch[done].Body)+1 <= n {
-		whole += len(batch[done].Body) + 1
+	for done < len(events) && whole+len(events[done].Body)+1 <= n {
+		whole += len(events[done].Body) + 1
 		done++
 	}
 	o.end += int64(whole)
 	if o.regular && whole < n {
-		if terr := o.file.Truncate(o.end); terr != nil {
-			err = errors.Join(err, terr)
-		}
+		err = errors.Join(err, o.file.Truncate(o.end))
 	}
 	return done, err
 }
