@@ -157,7 +157,11 @@ func (sh *shard) one(ev *Event) int {
 		if err := sh.index(ev); err != nil {
 			reason := ReasonMalformed
 			if err == lazyjson.ErrNotObject {
-				reason = ReasonNotObject
+				if syntax := lazyjson.Validate(ev.Body); syntax != nil {
+					err = syntax
+				} else {
+					reason = ReasonNotObject
+				}
 			}
 			sh.deadLetter(ev, reason, err)
 			return 0

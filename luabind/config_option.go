@@ -253,7 +253,7 @@ func show(v lua.LValue) string {
 
 // suggest returns ` (did you mean "uri"?)` for a near miss, else "".
 func suggest(name string, known []string) string {
-	best, distance := "", 3
+	best, distance := "", max(3, len(name)/4+1)
 	for _, k := range known {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < distance && d < max(2, len(k)/2+1) {
 			best, distance = k, d
