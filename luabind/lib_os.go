@@ -317,8 +317,8 @@ func (f *luaFile) read(L *lua.LState, first int) int {
 	if L.GetTop() < first {
 		return f.readOne(L, "*l")
 	}
-	n := 0
-	for i := first; i <= L.GetTop() && i < first+100; i++ {
+	n, top := 0, L.GetTop()
+	for i := first; i <= top && i < first+100; i++ {
 		format := "*l"
 		if count, ok := L.Get(i).(lua.LNumber); ok {
 			format = strconv.Itoa(int(count))
