@@ -19,13 +19,13 @@
 --   "name":"shop.example.co.uk","src_ip":"10.0.0.2","seen_in":"tls"}
 -- next {"event_type":"tls","src_ip":"10.0.0.2","tls":{"sni":"shop.example.co.uk"}}
 
-local dns = require 'scripts/lib/dns'
-local domain = require 'scripts/lib/domain'
-local recent = require 'scripts/lib/recent'
+local dns = require 'lib/dns'
+local eve = require 'lib/eve'
+local lru = require 'lib/lru'
 
 local LIMIT = 200000 -- domains that are remembered
 
-local seen = recent.new(LIMIT)
+local seen = lru.new(LIMIT)
 
 local function name_in(event)
   local kind = event.event_type
@@ -40,13 +40,11 @@ end
 
 function loop(event)
   local name = name_in(event)
-  if name and string.find(name, "%a") then -- not a bare address
-    local registered = domain.registered(name)
-    if not recent.get(seen, registered) then
-      recent.put(seen, registered, true)
-      dragonfly.output_event(default_output, {event_type = "finding", finding = "new domain", domain = registered, name = name,
-        src_ip = event.src_ip, seen_in = event.event_type})
-    end
+  local registered = name and eve.registered(name) -- nil for addresses
+  if registered and not lru.get(seen, registered) then
+    lru.put(seen, registered, true)
+    dragonfly.output_event(default_output, {event_type = "finding", finding = "new domain", domain = registered, name = name,
+      src_ip = event.src_ip, seen_in = event.event_type})
   end
   dragonfly.analyze_event(default_analyzer, event)
 end

@@ -11,22 +11,34 @@ import (
 	"runtime/metrics"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // wwwFiles serves ROOT/www through a directory handle, so that it works in a chroot and nothing above it can be reached.
-type wwwFiles struct{ root *os.Root }
+type wwwFiles struct {
+	dir  string
+	mu   sync.Mutex
+	root *os.Root
+}
 
-func (w *wwwFiles) open(dir string) {
-	if dir != "" {
-		w.root, _ = os.OpenRoot(dir) // a root without www serves 404
+// get returns the handle; while there is no such directory it is nil, and looked for again.
+func (w *wwwFiles) get() *os.Root {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.root == nil && w.dir != "" {
+		w.root, _ = os.OpenRoot(w.dir)
 	}
+	return w.root
 }
 
 func (w *wwwFiles) close() {
-	if w.root != nil {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dir = ""; w.root != nil {
 		w.root.Close()
+		w.root = nil
 	}
 }
 
@@ -42,8 +54,8 @@ func (e *Engine) Handler() http.Handler {
 
 func (e *Engine) serveWWW(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/www/")
-	if e.files.root != nil && name != "" {
-		if f, err := e.files.root.Open(name); err == nil {
+	if root := e.files.get(); root != nil && name != "" {
+		if f, err := root.Open(name); err == nil {
 			defer f.Close()
 			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 				w.Header().Set("Content-Type", "application/json")

@@ -77,6 +77,7 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 		parts.Checkpoints = NewCheckpoints()
 	}
 	e := &Engine{cfg: cfg, parts: parts, log: parts.Log, timers: newTimers(), opened: make([]bool, len(cfg.Inputs)), ended: make(chan struct{})}
+	e.files.dir = parts.WWW
 	e.gate = newGate(cfg.MaxInFlight, cfg.MaxInFlightBytes)
 	e.routes.analyzers, e.routes.outputs = map[string]Route{}, map[string]Route{}
 
@@ -180,7 +181,7 @@ func (e *Engine) Unknown(stage, tag string) {
 // runs their setup(). It fails for faults of the configuration and of scripts; what the outside world may mend later
 // (a missing file, a sink that is down) is logged and tried again by Run.
 func (e *Engine) Open(ctx context.Context) error {
-	e.files.open(e.parts.WWW)
+	e.files.get()
 	var errs []error
 	for i := range e.parts.Inputs {
 		if err := e.openInput(ctx, i); err != nil {

@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -96,8 +99,17 @@ func eachField(path string, f func([]string)) {
 	}
 }
 
-// confine changes the root and drops the privileges, when everything is open.
-func (o outside) confine(f flags, log *slog.Logger) error {
+// confine changes the root and drops the privileges, when everything is open. The state directory, which the process goes
+// on writing to, is given to its new user first.
+func (o outside) confine(f flags, at place, log *slog.Logger) error {
+	if f.drop {
+		names := []string{at.stateDir, filepath.Join(at.stateDir, checkpointFile)}
+		for _, name := range names {
+			if err := os.Chown(name, o.uid, o.gid); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("state directory: %w (only root may drop privileges)", err)
+			}
+		}
+	}
 	if f.chroot != "" {
 		if err := unix.Chroot(f.chroot); err != nil {
 			return fmt.Errorf("chroot %s: %w (only root may)", f.chroot, err)

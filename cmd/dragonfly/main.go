@@ -61,6 +61,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.verb == "check" {
 		return check(at, stdout, stderr)
 	}
+	if f.chroot != "" { // before the directory changes
+		if f.chroot, err = filepath.Abs(f.chroot); err != nil {
+			return report(stderr, err)
+		}
+	}
 	return report(stderr, serve(ctx, f, at, stdout, stderr))
 }
 

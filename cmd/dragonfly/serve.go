@@ -23,6 +23,9 @@ import (
 	"dragonfly/luabind"
 )
 
+// checkpointFile is in the state directory.
+const checkpointFile = "checkpoint.json"
+
 // serve runs the pipeline of a root until it is drained.
 func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) error {
 	log := newLog(stderr, f.verbose)
@@ -41,7 +44,7 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 		return err
 	}
 	defer loader.Close()
-	checkpoints, err := engine.OpenCheckpoints(filepath.Join(at.stateDir, "checkpoint.json"))
+	checkpoints, err := engine.OpenCheckpoints(filepath.Join(at.stateDir, checkpointFile))
 	if err != nil {
 		log.Error(err.Error())
 	}
@@ -59,7 +62,7 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 		p.engine.Close(nil)
 		return err
 	}
-	if err := outside.confine(f, log); err != nil {
+	if err := outside.confine(f, at, log); err != nil {
 		return err
 	}
 	s := &server{builder: b, flags: f, web: web, pipeline: p}
