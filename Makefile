@@ -38,7 +38,7 @@ fuzz:
 
 ## reference: write the reference of config.lua and the Lua functions into README.md
 reference: build
-	@./bin/dragonfly reference > run/reference.md 2>/dev/null || { mkdir -p run && ./bin/dragonfly reference > run/reference.md; }
+	@mkdir -p run && ./bin/dragonfly reference > run/reference.md
 	@awk '/<!-- reference:begin -->/{print; while ((getline line < "run/reference.md") > 0) print line; skip=1} /<!-- reference:end -->/{skip=0} !skip && !/<!-- reference:begin -->/{print}' README.md > run/README.new && mv run/README.new README.md
 
 clean:

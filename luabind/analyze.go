@@ -286,9 +286,9 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 			f.calls = append(f.calls, e.Method)
 		}
 	}
-	for _, arg := range e.Args {
+	for i, arg := range e.Args {
 		a.expr(f, arg)
-		if name := nameOf(arg); name != "" && takesFunction(e) {
+		if name := nameOf(arg); name != "" && i == functionArg(e) {
 			f.calls = append(f.calls, name)
 		}
 	}
@@ -318,17 +318,16 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 	}
 }
 
-// takesFunction reports whether a call may call what it is passed.
-func takesFunction(e *ast.FuncCallExpr) bool {
-	name := e.Method
-	if e.Func != nil {
-		name = nameOf(e.Func)
+// functionArg returns which argument of a call it calls itself, or -1. What a gsub calls is either written there or a
+// value that no one can follow: then it is most likely a string.
+func functionArg(e *ast.FuncCallExpr) int {
+	switch nameOf(e.Func) {
+	case "pcall", "xpcall":
+		return 0
+	case "sort", "foreach", "foreachi":
+		return 1
 	}
-	switch name {
-	case "pcall", "xpcall", "sort", "gsub", "foreach", "foreachi":
-		return true
-	}
-	return false
+	return -1
 }
 
 func firstString(args []ast.Expr) (string, bool) {

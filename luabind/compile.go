@@ -24,7 +24,7 @@ type code struct {
 // compileScript compiles source. Before that it rewrites what gopher-lua does slowly or wrongly:
 //
 //   - a .. b .. c becomes one call of a host function: faster, and numbers get Lua's text;
-//   - table constructors longer than bigTable are built in parts, because gopher-lua drops elements behind the 25550th.
+//   - table constructors longer than bigTable are built in parts: gopher-lua drops elements behind the 25550th.
 //
 // The host functions reach the code through locals that no script can name.
 func compileScript(name, source string) (*code, error) {
@@ -166,7 +166,11 @@ func joinTables(L *lua.LState) int {
 			out.RawSetInt(at, t.RawGetInt(j))
 			at++
 		}
-		for k, v := t.Next(lua.LNumber(n)); k != lua.LNil; k, v = t.Next(k) {
+		from := lua.LValue(lua.LNumber(n))
+		if n == 0 {
+			from = lua.LNil // after 0 gopher-lua skips the first key
+		}
+		for k, v := t.Next(from); k != lua.LNil; k, v = t.Next(k) {
 			out.RawSet(k, v)
 		}
 	}
@@ -174,8 +178,9 @@ func joinTables(L *lua.LState) int {
 	return 1
 }
 
-// bigTable is the most positional elements that a constructor is left with.
-const bigTable = 20_000
+// bigTable is the most positional elements that a constructor is left with. Parts become functions of their own, because
+// gopher-lua looks through all constants of a function for each one: 100,000 numbers took it 24 s.
+const bigTable = 2000
 
 // maxOperands is the longest chain of .. that is rewritten: a call's arguments need registers.
 const maxOperands = 100
@@ -305,7 +310,7 @@ func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 		}
 		f.Value = r.expr(f.Value)
 	}
-	if positional <= bigTable {
+	if positional <= bigTable || usesVarargs(t) {
 		return t
 	}
 	call := &ast.FuncCallExpr{Func: &ast.IdentExpr{Value: joinLocal}, AdjustRet: true}
@@ -314,11 +319,28 @@ func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 		n := min(len(fields), bigTable)
 		part := &ast.TableExpr{Fields: fields[:n]}
 		part.SetLine(t.Line())
-		call.Args = append(call.Args, part)
+		body := &ast.ReturnStmt{Exprs: []ast.Expr{part}}
+		body.SetLine(t.Line())
+		fn := &ast.FunctionExpr{ParList: &ast.ParList{}, Stmts: []ast.Stmt{body}}
+		fn.SetLine(t.Line())
+		fn.SetLastLine(t.LastLine())
+		made := &ast.FuncCallExpr{Func: fn, AdjustRet: true}
+		made.SetLine(t.Line())
+		call.Args = append(call.Args, made)
 		fields = fields[n:]
 	}
 	r.used = true
 	return call
+}
+
+// usesVarargs reports whether an element is ... itself, which a function of its own would not see.
+func usesVarargs(t *ast.TableExpr) bool {
+	for _, f := range t.Fields {
+		if _, ok := f.Value.(*ast.Comma3Expr); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // escapes rewrites the escapes of LuaJIT in string literals that gopher-lua does not know: \xNN to \ddd, and \z, which

@@ -3,6 +3,7 @@ package luabind
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -34,12 +35,14 @@ func jsonModule(vs *views) module {
 				L.Push(vs.value(text, index))
 				return 1
 			}},
-		{"pretty", "pretty(value) -> text | nil, message", "JSON with line ends and indentation, for reading by eye.",
+		{"pretty", "pretty(value [, indent]) -> text | nil, message",
+			"JSON with line ends, for reading by eye. indent is a number of spaces up to 16, default 2, or a string of white space.",
 			`assert(json.pretty({1}) == "[\n  1\n]")`, func(L *lua.LState) int {
+				indent := jsonIndent(L, 2)
 				body, _, err := vs.encode(L.CheckAny(1), false)
 				var b bytes.Buffer
 				if err == nil {
-					err = json.Indent(&b, []byte(body), "", "  ")
+					err = json.Indent(&b, []byte(body), "", indent)
 				}
 				if err != nil {
 					return failed(L, err)
@@ -57,4 +60,22 @@ func jsonModule(vs *views) module {
 				return 1
 			}},
 	}}
+}
+
+// jsonIndent returns argument n of pretty as the text of one level.
+func jsonIndent(L *lua.LState, n int) string {
+	switch v := L.Get(n).(type) {
+	case *lua.LNilType:
+		return "  "
+	case lua.LString:
+		if len(v) <= 16 && strings.Trim(string(v), " \t") == "" {
+			return string(v)
+		}
+	case lua.LNumber:
+		if v >= 0 && v <= 16 {
+			return strings.Repeat(" ", int(v))
+		}
+	}
+	L.ArgError(n, "0 to 16 spaces, or a string of white space expected")
+	return ""
 }

@@ -1,0 +1,223 @@
+package file
+
+import (
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dragonfly/engine"
+)
+
+func open(t *testing.T, dir, address string, o engine.Values) *output {
+	t.Helper()
+	out, err := newOutput(engine.Params{Address: address, LogDir: dir, Options: o, Log: slog.New(slog.DiscardHandler)}, o.Bool("gzip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	return out.(*output)
+}
+
+func events(from, to int) (list []engine.Event) {
+	for i := from; i < to; i++ {
+		list = append(list, engine.Event{Body: fmt.Sprintf(`{"n":%d}`, i)})
+	}
+	return list
+}
+
+func write(t *testing.T, o *output, batch []engine.Event) {
+	t.Helper()
+	if n, err := o.Write(t.Context(), batch); err != nil || n != len(batch) {
+		t.Fatalf("got %d of %d, %v", n, len(batch), err)
+	}
+}
+
+func content(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func text(from, to int) string {
+	var b strings.Builder
+	for _, ev := range events(from, to) {
+		b.WriteString(ev.Body + "\n")
+	}
+	return b.String()
+}
+
+func TestFileAppendsOrTruncates(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sub/out.json")
+	o := open(t, dir, "sub/out.json", nil)
+	write(t, o, events(0, 2000))
+	o.Close()
+	o = open(t, dir, "sub/out.json>", nil)
+	write(t, o, events(2000, 3000))
+	o.Close()
+	if got := content(t, path); got != text(0, 3000) {
+		t.Errorf("got %d bytes", len(got))
+	}
+	o = open(t, dir, "sub/out.json<", nil)
+	write(t, o, events(0, 1))
+	o.checked = time.Time{}
+	os.Remove(path) // opened again, but not emptied again
+	write(t, o, events(1, 2))
+	o.Reopen()
+	write(t, o, events(2, 3))
+	if got := content(t, path); got != text(2, 3) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFileRotatesBySize(t *testing.T) {
+	dir := t.TempDir()
+	o := open(t, dir, "out.json", engine.Values{"rotate_size": int64(100), "keep": int64(3), "compress": "gzip"})
+	for i := range 10 {
+		write(t, o, events(i*20, i*20+20))
+	}
+	o.Close()
+	rotated, _ := filepath.Glob(filepath.Join(dir, "out.json.*"))
+	if len(rotated) != 3 {
+		t.Fatalf("got %v, want 3 rotated files", rotated)
+	}
+	f, err := os.Open(rotated[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatalf("%s: %v", rotated[2], err)
+	}
+	if got, err := io.ReadAll(z); err != nil || strings.Count(string(got), "\n") != 20 {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got := content(t, filepath.Join(dir, "out.json")); got != text(180, 200) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFileFollowsLogrotate(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out.json")
+	o := open(t, dir, "out.json", nil)
+	write(t, o, events(0, 1))
+	os.Rename(path, path+".1")
+	os.WriteFile(path, nil, 0o644)
+	if err := o.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, o, events(1, 2))
+	if m, _ := filepath.Glob(path + ".*"); len(m) != 1 || content(t, path) != text(1, 2) || content(t, path+".1") != text(0, 1) {
+		t.Errorf("got files %v", m)
+	}
+}
+
+func TestReopenLeavesDevicesAlone(t *testing.T) {
+	o := open(t, "/", "/dev/null", nil)
+	write(t, o, events(0, 1))
+	if err := o.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat("/dev/null"); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		t.Fatal("/dev/null is not a device any more")
+	}
+}
+
+func TestGzipIsReadableAfterEachBatch(t *testing.T) {
+	dir := t.TempDir()
+	o := open(t, dir, "out.gz", engine.Values{"gzip": true})
+	for i := range 3 {
+		write(t, o, events(i*10, i*10+10))
+		f, _ := os.Open(filepath.Join(dir, "out.gz"))
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(z)
+		f.Close()
+		if err != nil || string(got) != text(0, i*10+10) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// TestFullDiskCutsNoLine fills a small file system and frees it again: in the end each event is there once, whole.
+func TestFullDiskCutsNoLine(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("mounting a small file system: %v", err)
+		}
+		t.Skipf("mounting a small file system: %v", err)
+	}
+	defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	ballast := filepath.Join(dir, "ballast")
+	os.WriteFile(ballast, make([]byte, 150<<10), 0o644)
+	o := open(t, dir, "out.json", nil)
+	defer o.Close()
+	batch, failures := events(0, 15_000), 0
+	for len(batch) > 0 {
+		n, err := o.Write(context.Background(), batch)
+		batch = batch[n:]
+		if err != nil {
+			if failures++; failures == 3 {
+				os.Remove(ballast)
+			}
+			if got := content(t, filepath.Join(dir, "out.json")); got != "" && !strings.HasSuffix(got, "}\n") {
+				t.Fatalf("a cut line stays: %q", got[len(got)-20:])
+			}
+			if failures > 10 {
+				t.Fatal(err)
+			}
+		}
+	}
+	if failures < 3 {
+		t.Fatal("the disk was never full")
+	}
+	if got := content(t, filepath.Join(dir, "out.json")); got != text(0, 15_000) {
+		t.Errorf("got %d lines", strings.Count(got, "\n"))
+	}
+}
+
+func TestNewRefusesMistakes(t *testing.T) {
+	for _, p := range []engine.Params{{Address: ""}, {Address: "dir/"}, {Address: "x", Options: engine.Values{"mode": "rw"}}} {
+		if _, err := newOutput(p, false); len(engine.ConfigErrors(err)) != 1 {
+			t.Errorf("%+v: got %v", p, err)
+		}
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	o, err := newOutput(engine.Params{Address: "out.json", LogDir: b.TempDir(), Log: slog.New(slog.DiscardHandler)}, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer o.Close()
+	batch := make([]engine.Event, 256)
+	for i := range batch {
+		batch[i].Body = strings.Repeat("x", 524)
+	}
+	b.ReportAllocs()
+	b.SetBytes(256 * 525)
+	for b.Loop() {
+		if _, err := o.Write(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+// Package test holds checks of the tree as a whole.
+package test
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// allowed says what a package of ours may import besides the standard library: prefixes of import paths. The longest
+// matching directory counts.
+var allowed = map[string][]string{
+	"engine":          {"dragonfly/engine/lazyjson"},
+	"engine/lazyjson": {},
+	"engine/input":    {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/input/lines", "dragonfly/engine/input/internal/", "github.com/", "golang.org/"},
+	"engine/output":   {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/output/internal/", "github.com/", "golang.org/"},
+	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "github.com/", "golang.org/"},
+	"cmd":             {"dragonfly/", "golang.org/"},
+	"test":            {"dragonfly/", "github.com/", "golang.org/"},
+}
+
+func TestImportTable(t *testing.T) {
+	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		rel, _ := filepath.Rel("..", path)
+		dir := filepath.Dir(rel)
+		rule := dir
+		for allowed[rule] == nil && rule != "." {
+			rule = filepath.Dir(rule)
+		}
+		if allowed[rule] == nil {
+			t.Errorf("%s: no rule for this directory", rel)
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range f.Imports {
+			name := strings.Trim(spec.Path.Value, `"`)
+			first, _, _ := strings.Cut(name, "/")
+			if !strings.Contains(first, ".") && first != "dragonfly" {
+				continue // standard library
+			}
+			if strings.Contains(name, "gopher-lua") && !strings.HasPrefix(dir, "luabind") {
+				t.Errorf("%s imports %s: only luabind may", rel, name)
+			}
+			if !permits(allowed[rule], name) {
+				t.Errorf("%s imports %s: not in the import table", rel, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func permits(rules []string, name string) bool {
+	for _, r := range rules {
+		if name == r || strings.HasSuffix(r, "/") && strings.HasPrefix(name, r) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestReferenceInReadmeIsCurrent(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok1 := strings.Cut(string(readme), "<!-- reference:begin -->\n")
+	got, _, ok2 := strings.Cut(rest, "<!-- reference:end -->")
+	if !ok1 || !ok2 {
+		t.Fatal("README.md lacks the markers of the reference")
+	}
+	want, err := exec.Command("go", "run", "dragonfly/cmd/dragonfly", "reference").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.TrimSpace(got) != strings.TrimSpace(string(want)) {
+		t.Error("the reference in README.md is not what the program prints: run `make reference`")
+	}
+}
+
+func TestModuleIsTidy(t *testing.T) {
+	if out, err := exec.Command("go", "mod", "verify").CombinedOutput(); err != nil {
+		t.Skipf("modules cannot be verified: %s", out)
+	}
+	out, err := exec.Command("go", "mod", "tidy", "-diff").CombinedOutput()
+	if err != nil && strings.Contains(string(out), "diff ") {
+		t.Errorf("go mod tidy changes something:\n%s", out)
+	}
+}
