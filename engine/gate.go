@@ -23,7 +23,6 @@ type gate struct {
 	freed   *sync.Cond // signalled when something was released or worked off while somebody waits
 	records int        // in flight
 	inBytes int64
-	waiting int
 	queued  atomic.Int64  // events in queues and workers' hands
 	queuedB atomic.Int64  // their bytes
 	waiters atomic.Int32  // goroutines in admit or turn
