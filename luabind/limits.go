@@ -10,7 +10,7 @@ import (
 // limits is what one interpreter may spend on the current callback. The interpreter's worker calls begin, end and the
 // methods that host functions use; the watchdog stops a call from its own goroutine.
 type limits struct {
-	timeout time.Duration // of one callback; 0 is none
+	timeout atomic.Int64  // of one callback in ns; 0 is none
 	now     uint64        // number of the current call; the worker's own copy of running
 	running atomic.Uint64 // the current call, 0 while there is none: the watchdog sees a call that stays
 	stop    atomic.Uint64 // the call that the watchdog has stopped
@@ -142,7 +142,7 @@ func (w *watchdog) look(now time.Time) {
 			seen.call, seen.since = call, now
 			continue
 		}
-		if call != 0 && l.timeout > 0 && now.Sub(seen.since) >= l.timeout {
+		if limit := time.Duration(l.timeout.Load()); call != 0 && limit > 0 && now.Sub(seen.since) >= limit {
 			l.stop.Store(call)
 		}
 	}

@@ -30,7 +30,8 @@ type script struct {
 var _ engine.Script = (*script)(nil)
 
 func newScript(p *program, env engine.ScriptEnv) *script {
-	s := &script{program: p, env: env, lim: &limits{timeout: setupTimeout}, loading: map[string]bool{}}
+	s := &script{program: p, env: env, lim: &limits{}, loading: map[string]bool{}}
+	s.lim.timeout.Store(int64(setupTimeout))
 	s.routes.analyzers, s.routes.outputs = map[string]engine.Route{}, map[string]engine.Route{}
 	s.L = lua.NewState(lua.Options{
 		SkipOpenLibs: true, RegistrySize: 4 << 10, RegistryMaxSize: 1 << 20, RegistryGrowStep: 4 << 10,
@@ -79,7 +80,7 @@ func (s *script) start(out *engine.Results) error {
 		}
 	}
 	sealSandbox(s.L)
-	s.lim.timeout = s.env.Timeout
+	s.lim.timeout.Store(int64(s.env.Timeout))
 	if !s.program.mayLoop {
 		s.L.RemoveContext() // gopher-lua asks a context before every instruction
 	}
@@ -143,7 +144,7 @@ func (s *script) fault(err error) error {
 		se.Script, se.Line = name, line
 	}
 	if se.Timeout {
-		se.Msg = "stopped: a call took longer than script_timeout (" + s.lim.timeout.String() + ")"
+		se.Msg = "stopped: a call took longer than script_timeout (" + time.Duration(s.lim.timeout.Load()).String() + ")"
 	} else {
 		se.Msg = friendlyError(se.Msg)
 	}
