@@ -3,6 +3,8 @@ package luabind
 import (
 	"fmt"
 	"math"
+	"strings"
+	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -53,27 +55,57 @@ func (vs *views) encode(v lua.LValue, wantIndex bool) (body string, index []lazy
 		}
 		return o.body, index, nil
 	}
-	e := encoder{vs: vs, f: &eventFormat, buf: vs.buf[:0]}
+	e := encoder{vs: vs, f: &eventFormat, buf: vs.room(int(o.end - o.off))}
 	if o.root && wantIndex {
 		index = e.splice(o, true)
 	} else {
 		e.object(o)
 	}
-	vs.keep(e.buf)
 	if e.err != nil {
 		return "", nil, e.err
 	}
-	return string(e.buf), index, nil
+	return vs.text(e.buf), index, nil
 }
 
 func (vs *views) encodePlain(v lua.LValue) (string, []lazyjson.Field, error) {
-	e := encoder{vs: vs, f: &eventFormat, buf: vs.buf[:0]}
+	e := encoder{vs: vs, f: &eventFormat, buf: vs.room(0)}
 	e.value(v)
-	vs.keep(e.buf)
 	if e.err != nil {
 		return "", nil, e.err
 	}
-	return string(e.buf), nil, nil
+	return vs.text(e.buf), nil, nil
+}
+
+// bodyChunk is the size of the memory that neighbouring events are encoded into: one allocation for many, and no copy
+// (BenchmarkView/set2: 1219 -> 1010 ns, 6 -> 4 allocations).
+const bodyChunk = 32 << 10
+
+// room returns an empty buffer for the next event, behind the last one; size is what it will need at least.
+func (vs *views) room(size int) []byte {
+	if size += 512; cap(vs.bodies)-len(vs.bodies) < size {
+		vs.bodies = newChunk(max(bodyChunk, size))[:0]
+	}
+	n := len(vs.bodies)
+	return vs.bodies[n:n:cap(vs.bodies)]
+}
+
+// text makes the event of what was written into room's buffer. One that outgrew it has memory of its own.
+func (vs *views) text(buf []byte) string {
+	if len(buf) == 0 {
+		return ""
+	}
+	n := len(vs.bodies)
+	if whole := vs.bodies[:cap(vs.bodies)]; n < len(whole) && &whole[n] == &buf[0] {
+		vs.bodies = whole[:n+len(buf)]
+	}
+	return unsafe.String(&buf[0], len(buf))
+}
+
+// newChunk returns memory that is not cleared.
+func newChunk(n int) []byte {
+	var b strings.Builder
+	b.Grow(n)
+	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
 // keep keeps a buffer for the next encode unless it is unusually large.
@@ -318,7 +350,7 @@ func (e *encoder) splice(o *object, wantIndex bool) []lazyjson.Field {
 	}
 	var index []lazyjson.Field
 	if wantIndex {
-		index = make([]lazyjson.Field, 0, len(fields)+len(o.ovs))
+		index = e.vs.fieldRoom(len(fields) + len(o.ovs) + 2)
 	}
 	base, copied, shift := len(e.buf), o.off, uint32(0)
 	if base != 0 || o.off != 0 {

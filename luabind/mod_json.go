@@ -19,7 +19,7 @@ func jsonModule(vs *views) module {
 				if err != nil {
 					return failed(L, err)
 				}
-				L.Push(lua.LString(body))
+				L.Push(lua.LString(strings.Clone(body)))
 				return 1
 			}},
 		{"decode", "decode(text) -> value | nil, message", "The value of a JSON text; objects are decoded where they are touched, like events.",

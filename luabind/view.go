@@ -68,7 +68,8 @@ type views struct {
 	strings   [internLen]lua.LValue
 	numbers   [internLen]lua.LValue
 	small     [256]lua.LValue // 0..255
-	buf       []byte          // of encode
+	buf       []byte          // of cjson.encode
+	bodies    []byte          // encoded events, one behind the other; never written again
 	slab      []lazyjson.Field
 }
 
@@ -145,9 +146,12 @@ func (vs *views) members(o *object) []lazyjson.Field {
 	return o.fields
 }
 
+// slabLen is how many members of neighbouring containers share one allocation.
+const slabLen = 512
+
 // scan indexes the container at body[off].
 func (vs *views) scan(body string, off uint32) []lazyjson.Field {
-	const slabLen, room = 512, 24
+	const room = 24
 	if cap(vs.slab)-len(vs.slab) < room {
 		vs.slab = make([]lazyjson.Field, 0, slabLen)
 	}
@@ -158,6 +162,19 @@ func (vs *views) scan(body string, off uint32) []lazyjson.Field {
 		vs.slab = nil
 	}
 	return fields
+}
+
+// fieldRoom returns an empty index with room for n members.
+func (vs *views) fieldRoom(n int) []lazyjson.Field {
+	if n > 128 {
+		return make([]lazyjson.Field, 0, n)
+	}
+	if cap(vs.slab)-len(vs.slab) < n {
+		vs.slab = make([]lazyjson.Field, 0, slabLen)
+	}
+	from := len(vs.slab)
+	vs.slab = vs.slab[:from+n]
+	return vs.slab[from : from : from+n]
 }
 
 // overlayOf returns the position in ovs of the member key, or -1.
@@ -204,11 +221,11 @@ func (vs *views) read(o *object, i int) lua.LValue {
 	switch f.Kind {
 	case lazyjson.Object:
 		child := vs.newChild(o, o.body, f)
-		o.ovs = append(o.ovs, overlay{field: i, key: f.Key(o.body), value: &child.LTable})
+		o.add(overlay{field: i, key: f.Key(o.body), value: &child.LTable})
 		return &child.LTable
 	case lazyjson.Array:
 		a := vs.newArray(o, o.body, f)
-		o.ovs = append(o.ovs, overlay{field: i, key: f.Key(o.body), value: a.table, array: a})
+		o.add(overlay{field: i, key: f.Key(o.body), value: a.table, array: a})
 		for p := o; p != nil && !p.loose; p = p.parent {
 			p.loose = true
 		}
@@ -260,10 +277,14 @@ func (vs *views) set(o *object, key string, v lua.LValue) {
 	if i < 0 && v == lua.LNil {
 		return
 	}
+	o.add(overlay{field: i, key: key, value: v, set: true})
+}
+
+func (o *object) add(ov overlay) {
 	if o.ovs == nil {
-		o.ovs = make([]overlay, 0, 4)
+		o.ovs = make([]overlay, 0, 2)
 	}
-	o.ovs = append(o.ovs, overlay{field: i, key: key, value: v, set: true})
+	o.ovs = append(o.ovs, ov)
 }
 
 // index is __index of views.
