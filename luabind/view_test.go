@@ -279,7 +279,10 @@ func FuzzView(f *testing.F) {
 			local list = {t}
 			local i = 1
 			while list[i] do
-				for _, v in pairs(list[i]) do if type(v) == "table" then list[#list + 1] = v end end
+				local t, keys = list[i], {}
+				for k in pairs(t) do keys[#keys + 1] = k end
+				table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+				for _, k in ipairs(keys) do if type(t[k]) == "table" then list[#list + 1] = t[k] end end
 				i = i + 1
 			end
 			return list[n % #list + 1]
@@ -287,6 +290,7 @@ func FuzzView(f *testing.F) {
 		local function key(t, n)
 			local keys = {}
 			for k in pairs(t) do keys[#keys + 1] = k end
+			table.sort(keys, function(a, b) return tostring(a) < tostring(b) end) -- a key that comes back stands elsewhere
 			if #keys == 0 then return "new" end
 			return keys[n % #keys + 1]
 		end
