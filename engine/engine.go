@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -251,9 +252,10 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	inputCtx, stopInputs := context.WithCancel(ctx)
 	defer stopInputs()
 	finite := make(chan struct{}, len(e.parts.Inputs))
+	failures := make([]error, len(e.parts.Inputs)) // each written by its input's goroutine
 	for i := range e.parts.Inputs {
 		inputs.Go(func() {
-			e.runInput(inputCtx, i)
+			failures[i] = e.runInput(inputCtx, i, untilDrained)
 			finite <- struct{}{}
 		})
 	}
@@ -284,7 +286,7 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		n, _ := e.gate.inFlight()
 		err = fmt.Errorf("%w after %v: %d records are not finished", errDrainTimeout, e.cfg.DrainTimeout, n)
 	}
-	return errors.Join(err, e.parts.Checkpoints.Save())
+	return errors.Join(errors.Join(failures...), err, e.parts.Checkpoints.Save())
 }
 
 var errDrainTimeout = errors.New("drain_timeout reached")
@@ -341,8 +343,9 @@ func (e *Engine) drain(abort context.Context) error {
 	return nil
 }
 
-// runInput runs one input until it ends or ctx is done, again after every fault.
-func (e *Engine) runInput(ctx context.Context, i int) {
+// runInput runs one input until it ends or ctx is done, again after every fault. With untilDrained it gives up a source
+// that does not exist.
+func (e *Engine) runInput(ctx context.Context, i int, untilDrained bool) error {
 	row, in := &e.cfg.Inputs[i], e.parts.Inputs[i]
 	log := e.log.With("input", row.Tag)
 	log.Info("Running "+row.Tag, "uri", row.URI)
@@ -356,15 +359,18 @@ func (e *Engine) runInput(ctx context.Context, i int) {
 			})
 		}
 		if ctx.Err() != nil {
-			return
+			return nil
 		}
 		if err == nil {
 			log.Info(row.Tag + " exiting: its source has ended")
-			return
+			return nil
+		}
+		if untilDrained && errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("input %s: %w", row.Tag, err)
 		}
 		log.Error("input does not work, trying again", "uri", row.URI, "err", err)
 		if wait.sleep(ctx) != nil {
-			return
+			return nil
 		}
 	}
 }

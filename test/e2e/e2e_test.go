@@ -183,6 +183,13 @@ end
 	}
 }
 
+func TestMissingFileEndsARunWithX(t *testing.T) {
+	r := passThrough(t, "file:///nowhere/eve.json")
+	if code, out := r.run("-x"); code != 1 || !strings.Contains(out, "input eve: ") || !strings.Contains(out, "/nowhere/eve.json: no such file") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
 func TestGlobAndCompressedFiles(t *testing.T) {
 	r := newRoot(t, `
 -- scripts/config.lua --

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -115,7 +116,7 @@ func (in *input) paths() ([]string, error) {
 	}
 	paths, _ := filepath.Glob(in.path)
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("no file matches %q", in.path)
+		return nil, fmt.Errorf("no file matches %q: %w", in.path, fs.ErrNotExist)
 	}
 	slices.Sort(paths)
 	return paths, nil

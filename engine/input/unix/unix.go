@@ -139,6 +139,10 @@ const eventStart = `{"timestamp":`
 func (in *input) resync(records []engine.Record) []engine.Record {
 	for i := range records {
 		body := records[i].Body
+		if !strings.Contains(body[1:], eventStart) {
+			records[i].Offset = -1
+			continue
+		}
 		at := strings.LastIndex(body, eventStart)
 		if at <= 0 || lazyjson.Validate(body) == nil || lazyjson.Validate(body[at:]) != nil {
 			records[i].Offset = -1
