@@ -16,7 +16,7 @@ type Config struct {
 	Analyzers []StageRow
 	Outputs   []OutputRow // the user's, in order
 
-	MaxInFlight      int           // events between the inputs and their acks, default 8192
+	MaxInFlight      int           // events between the inputs and their acks, default 2048
 	MaxInFlightBytes int64         // bytes likewise, default 8 MiB
 	ScriptTimeout    time.Duration // limit of one call of loop, default 1 s, 0 is none; a row's script_timeout overrides it
 	DrainTimeout     time.Duration // limit of the drain at shutdown, default 10 s

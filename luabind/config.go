@@ -31,7 +31,7 @@ var ConfigPaths = []string{"scripts/config.lua", "config/config.lua"}
 
 // GlobalOptions are the settings at the top level of config.lua besides inputs, analyzers and outputs.
 var GlobalOptions = []engine.Option{
-	{Key: "max_in_flight", Type: engine.Int, Default: int64(4096), Min: 1, Max: 1 << 24, Doc: "Records between an input and their last output. When so many are on their way the inputs wait."},
+	{Key: "max_in_flight", Type: engine.Int, Default: int64(2048), Min: 1, Max: 1 << 24, Doc: "Records between an input and their last output. When so many are on their way the inputs wait."},
 	{Key: "max_in_flight_bytes", Type: engine.Bytes, Default: int64(8 << 20), Min: 1024, Max: 1 << 40, Doc: "Bytes likewise."},
 	{Key: "script_timeout", Type: engine.Duration, Default: time.Second, Max: 86400, Doc: "Limit of one call of a script's loop(); then the event goes to the dead letter. 0 is none. A row's own script_timeout goes before."},
 	{Key: "drain_timeout", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How long the engine finishes what is queued when it is told to end. What is left then is read again at the next start."},

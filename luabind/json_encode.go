@@ -3,11 +3,11 @@ package luabind
 import (
 	"fmt"
 	"math"
-	"strings"
 	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
 
+	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
 )
 
@@ -83,7 +83,7 @@ const bodyChunk = 32 << 10
 // room returns an empty buffer for the next event, behind the last one; size is what it will need at least.
 func (vs *views) room(size int) []byte {
 	if size += 512; cap(vs.bodies)-len(vs.bodies) < size {
-		vs.bodies = newChunk(max(bodyChunk, size))[:0]
+		vs.bodies = engine.NewChunk(max(bodyChunk, size))[:0]
 	}
 	n := len(vs.bodies)
 	return vs.bodies[n:n:cap(vs.bodies)]
@@ -99,13 +99,6 @@ func (vs *views) text(buf []byte) string {
 		vs.bodies = whole[:n+len(buf)]
 	}
 	return unsafe.String(&buf[0], len(buf))
-}
-
-// newChunk returns memory that is not cleared.
-func newChunk(n int) []byte {
-	var b strings.Builder
-	b.Grow(n)
-	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
 // keep keeps a buffer for the next encode unless it is unusually large.

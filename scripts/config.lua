@@ -81,7 +81,7 @@ end
 -- SETTINGS, with their defaults. The reference in the README lists all of them.
 listen = "${DRAGONFLY_LISTEN:-127.0.0.1:7070}" -- /metrics, /healthz, /ledger, /www/
 -- script_timeout = "1s"   -- of one call of loop(); then the event goes to the dead letter
--- max_in_flight = 4096    -- records between their reading and their last output; then the reading waits
+-- max_in_flight = 2048    -- records between their reading and their last output; then the reading waits
 -- drain_timeout = "10s"   -- to finish what is queued at the end
 -- stats_interval = "60s"  -- of dragonfly-mle-stats.log
 -- dead_letter = "file://dead-letter.json"
