@@ -367,8 +367,9 @@ func TestTailLosesNothingWhileRotated(t *testing.T) {
 		}
 		f.Close()
 	}()
+	pause := rand.New(rand.NewPCG(17, 19))
 	for range 5 {
-		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
+		time.Sleep(time.Duration(pause.IntN(20)) * time.Millisecond)
 		r.stop()
 		r.start()
 	}
@@ -392,6 +393,7 @@ func TestTailLosesNothingWhileRotated(t *testing.T) {
 		}
 		return true
 	})
+	r.stop()
 	for line, n := range count(r.got) {
 		if n != 1 {
 			t.Errorf("%s came %d times", line, n)
