@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	lines  = flag.Int("n", 500_000, "events")
+	lines  = flag.Int("n", 300_000, "events")
 	rounds = flag.Int("rounds", 5, "runs of each, in turn")
 	only   = flag.String("only", "", "letters of the workloads, all if empty")
 	out    = flag.String("o", "test/bench/RESULTS.md", "file for the results; - is standard output")
