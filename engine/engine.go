@@ -51,12 +51,13 @@ type Engine struct {
 	routes    struct{ analyzers, outputs map[string]Route }
 	files     wwwFiles
 
-	opened    []bool   // by input
-	unknown   sync.Map // tag -> *atomic.Int64
-	finishing sync.WaitGroup
-	started   time.Time
-	state     atomic.Int32  // 0 not yet running, 1 running, 2 draining, 3 ended
-	ended     chan struct{} // closed when Run returns
+	opened     []bool   // by input
+	unknown    sync.Map // tag -> *atomic.Int64
+	complaints complaints
+	finishing  sync.WaitGroup
+	started    time.Time
+	state      atomic.Int32  // 0 not yet running, 1 running, 2 draining, 3 ended
+	ended      chan struct{} // closed when Run returns
 }
 
 // Destinations that every engine has, before those of the user.
@@ -451,6 +452,7 @@ func (e *Engine) sendOwn(out *outbox, emissions []Emission, origin string) {
 // deadLetter sends ev, with what is wrong with it, to the dead-letter output.
 func (e *Engine) deadLetter(out *outbox, ev *Event, stage, reason string, err error) {
 	ev.rec.settle(fateDead | reasonIndex(reason))
+	e.complaints.tell(e.log, ev, stage, reason, err)
 	body := make([]byte, 0, len(ev.Body)+256)
 	body = append(body, `{"time":"`...)
 	body = time.Now().UTC().AppendFormat(body, "2006-01-02T15:04:05.000000Z")

@@ -175,7 +175,6 @@ func (s *sink) reject(ev *Event, err *RejectError) {
 		s.finisher.finish(ev.rec, fateDead|reasonIndex(ReasonRejected))
 		return
 	}
-	s.log.Warn("event refused by the sink, it goes to the dead letter", "origin", ev.Origin(), "err", err.Err)
 	o := s.e.newOutbox()
 	s.e.deadLetter(o, ev, "output "+s.tag, ReasonRejected, err.Err)
 	o.flush()

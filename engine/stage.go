@@ -56,8 +56,6 @@ type shard struct {
 	outbox   *outbox
 	finisher finisher
 	slab     []lazyjson.Field // memory for the indexes of the next events
-	warned   time.Time        // of the last "script failed" in the log
-	silent   int              // failures since then
 }
 
 // swap asks a worker to go on with another program; done receives the result once.
@@ -218,26 +216,18 @@ func (sh *shard) index(ev *Event) error {
 	return nil
 }
 
-// fault dead-letters ev after its script failed, and tells the operator, at most once a second.
+// fault dead-letters ev after its script failed.
 func (sh *shard) fault(ev *Event, err error) {
 	sh.failed.Add(1)
 	reason := ReasonScript
 	var se *ScriptError
-	if errors.As(err, &se) && se.Timeout {
-		reason = ReasonTimeout
-	}
-	if now := time.Now(); now.Sub(sh.warned) >= time.Second {
-		attrs := []any{"script", sh.stage.row.Script, "origin", ev.Origin(), "err", err}
-		if sh.silent > 0 {
-			attrs = append(attrs, "more_since_last", sh.silent)
+	if errors.As(err, &se) {
+		if se.Timeout {
+			reason = ReasonTimeout
 		}
-		sh.log.Warn("script failed, its event goes to the dead letter", attrs...)
-		if se != nil && se.Trace != "" {
+		if se.Trace != "" {
 			sh.log.Debug("script failed", "trace", se.Trace)
 		}
-		sh.warned, sh.silent = now, 0
-	} else {
-		sh.silent++
 	}
 	sh.deadLetter(ev, reason, err)
 }
