@@ -266,3 +266,23 @@ func FuzzConfig(f *testing.F) {
 		}
 	})
 }
+
+func TestRequireFindsTheOriginalsLayout(t *testing.T) {
+	for _, files := range [][]string{
+		{"analyzers/a.lua", "analyzers/utils.lua"}, {"analyzer/a.lua", "analyzer/utils.lua"}, {"analyzer/a.lua", "analyzers/utils.lua"},
+		{"analyzers/a.lua", "analyzer/utils.lua"},
+	} {
+		s, out, err := load(t, files[0], `
+			require 'analyzer/utils'
+			local again = require('analyzer/utils.lua') or true
+			local json, bit = require 'cjson', require 'bit'
+			assert(json.encode and bit.band and require('cjson.safe') == cjson_safe and require('string') == string)
+			function loop(e) e.n = add(e.n) dragonfly.output_event("out", e) end`, files[1], `function add(n) return n + 1 end`)
+		if err != nil {
+			t.Fatalf("%v: %v", files, err)
+		}
+		if err := handle(t, s, out, `{"n":1}`); err != nil || out.Emitted[0].Body != `{"n":2}` {
+			t.Errorf("%v: got %v, %v", files, out.Emitted, err)
+		}
+	}
+}
