@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -122,6 +123,9 @@ func (s *server) run(ctx context.Context) error {
 
 // watch answers signals while one engine runs. end lets the engine drain; stop ends the process after that.
 func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop func()) {
+	var reloading sync.Mutex
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for {
 		select {
 		case sig := <-signals:
@@ -129,7 +133,13 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop 
 			case syscall.SIGUSR1:
 				s.pipeline.engine.Reopen()
 			case syscall.SIGHUP:
-				s.reload(ctx, end)
+				wg.Go(func() { // TERM must not wait for it
+					reloading.Lock()
+					defer reloading.Unlock()
+					if ctx.Err() == nil {
+						s.reload(ctx, end)
+					}
+				})
 			default:
 				s.log.Info("draining; a second signal aborts", "signal", sig.String())
 				stop()
