@@ -31,7 +31,7 @@ type Checkpoints struct {
 	root *os.Root // of the directory of path, so that saving works in a chroot
 
 	mu      sync.Mutex
-	old     map[string][]Position // as loaded; an input's entry goes when its first Cursor is made
+	old     map[string][]Position // as loaded, without those that a Cursor took over; see Start and Settle
 	cursors map[string][]*Cursor
 	saved   []byte // what is on disk
 }
@@ -78,26 +78,41 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	return c, nil
 }
 
-// Load returns the positions of an input as they were when the file was opened.
+// Load returns the positions of an input: as they were when the file was opened or, if the input runs again, as they are
+// now. It is nil for an input that never ran, and empty but not nil for one that had nothing to remember.
 func (c *Checkpoints) Load(input string) []Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if list := c.cursors[input]; len(list) > 0 { // the input runs again, after a fault or a reload
-		var positions []Position
-		for _, cur := range list {
-			positions = append(positions, cur.position())
-		}
-		return positions
-	}
-	return slices.Clone(c.old[input])
+	return c.positions(input)
 }
 
-// Start forgets the positions of an input; it then makes Cursors for those that still hold.
+// positions is called with mu held.
+func (c *Checkpoints) positions(input string) []Position {
+	list := slices.Clone(c.old[input])
+	cursors, ran := c.cursors[input]
+	if ran && list == nil {
+		list = []Position{}
+	}
+	for _, cur := range cursors {
+		list = append(list, cur.position())
+	}
+	return list
+}
+
+// Start begins a run of an input: it makes Cursors for the positions that still hold, then calls Settle. Until then the
+// positions that no Cursor took over stay in the file, so that a crash meanwhile loses none.
 func (c *Checkpoints) Start(input string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.old, input)
+	c.old[input] = c.positions(input)
 	c.cursors[input] = nil
+}
+
+// Settle forgets the positions of an input that no Cursor took over: their files are gone.
+func (c *Checkpoints) Settle(input string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.old, input)
 }
 
 // Cursor begins to follow the acks of one source file from at.
@@ -105,6 +120,7 @@ func (c *Checkpoints) Cursor(input string, at Position) *Cursor {
 	cur := &Cursor{all: c, input: input, at: at}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.old[input] = slices.DeleteFunc(c.old[input], func(p Position) bool { return p.Device == at.Device && p.Inode == at.Inode })
 	c.cursors[input] = append(c.cursors[input], cur)
 	return cur
 }
@@ -117,13 +133,11 @@ func (c *Checkpoints) Save() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := checkpointFile{Version: checkpointVersion, Inputs: map[string][]Position{}}
-	for input, list := range c.old {
-		f.Inputs[input] = list
+	for input := range c.old {
+		f.Inputs[input] = c.positions(input)
 	}
-	for input, list := range c.cursors {
-		for _, cur := range list {
-			f.Inputs[input] = append(f.Inputs[input], cur.position())
-		}
+	for input := range c.cursors {
+		f.Inputs[input] = c.positions(input)
 	}
 	text, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
@@ -171,10 +185,11 @@ type Cursor struct {
 
 	mu       sync.Mutex
 	at       Position
-	pending  []span // tracked and not below the low-water mark, in reading order
-	first    int    // number of pending[0]
-	finished bool   // everything is read
-	removed  bool   // to be forgotten when everything is acked
+	pending  []span // tracked, in reading order; those before head are below the low-water mark
+	head     int
+	first    int  // number of pending[0]
+	finished bool // everything is read
+	removed  bool // to be forgotten when everything is acked
 }
 
 type span struct {
@@ -202,14 +217,17 @@ func (cur *Cursor) Untrack() {
 func (cur *Cursor) done(n int) {
 	cur.mu.Lock()
 	cur.pending[n-cur.first].done = true
-	i := 0
-	for i < len(cur.pending) && cur.pending[i].done {
-		cur.at.Offset = cur.pending[i].end
-		i++
+	for cur.head < len(cur.pending) && cur.pending[cur.head].done {
+		cur.at.Offset = cur.pending[cur.head].end
+		cur.head++
 	}
-	cur.pending = append(cur.pending[:0], cur.pending[i:]...)
-	cur.first += i
-	forget := cur.removed && len(cur.pending) == 0
+	if 2*cur.head >= len(cur.pending) { // else moving the rest would cost more than the room is worth
+		n := copy(cur.pending, cur.pending[cur.head:])
+		cur.pending = cur.pending[:n]
+		cur.first += cur.head
+		cur.head = 0
+	}
+	forget := cur.removed && cur.head == len(cur.pending)
 	cur.mu.Unlock()
 	if forget {
 		cur.forget()
@@ -241,7 +259,7 @@ func (cur *Cursor) Update(change func(*Position)) {
 func (cur *Cursor) Remove() {
 	cur.mu.Lock()
 	cur.removed = true
-	forget := len(cur.pending) == 0
+	forget := cur.head == len(cur.pending)
 	cur.mu.Unlock()
 	if forget {
 		cur.forget()
@@ -259,6 +277,6 @@ func (cur *Cursor) position() Position {
 	cur.mu.Lock()
 	defer cur.mu.Unlock()
 	p := cur.at
-	p.Finished = cur.finished && len(cur.pending) == 0
+	p.Finished = cur.finished && cur.head == len(cur.pending)
 	return p
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -98,5 +99,138 @@ func TestDamagedCheckpointsAreKeptAside(t *testing.T) {
 		if err := c.Save(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func openCheckpoints(t *testing.T, path string) *Checkpoints {
+	t.Helper()
+	c, err := OpenCheckpoints(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func save(t *testing.T, c *Checkpoints) {
+	t.Helper()
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCheckpointsWriteOnlyChanges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c")
+	c := openCheckpoints(t, path)
+	c.Start("eve")
+	cur := c.Cursor("eve", Position{Path: "/a"})
+	save(t, c)
+	os.Remove(path)
+	save(t, c)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("written without a change")
+	}
+	cur.Update(func(p *Position) { p.Path = "/b" })
+	save(t, c)
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCursorMovesOverContiguousAcks acks in random order from several goroutines.
+func TestCursorMovesOverContiguousAcks(t *testing.T) {
+	c := NewCheckpoints()
+	c.Start("eve")
+	cur := c.Cursor("eve", Position{})
+	const n = 5000
+	dones := make([]func(), n)
+	for i := range dones {
+		dones[i] = cur.Track(int64(i+1) * 10)
+	}
+	first := dones[0]
+	rest := dones[1:]
+	rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	var wg sync.WaitGroup
+	for part := range 4 {
+		wg.Go(func() {
+			for i := part; i < len(rest); i += 4 {
+				rest[i]()
+			}
+		})
+	}
+	wg.Wait()
+	if cur.Acked() != 0 {
+		t.Errorf("moved to %d over a record that is not acked", cur.Acked())
+	}
+	cur.Remove()
+	if len(c.Load("eve")) != 1 {
+		t.Error("forgotten before everything was acked")
+	}
+	first()
+	if cur.Acked() != n*10 {
+		t.Errorf("got %d, want %d", cur.Acked(), n*10)
+	}
+	if got := c.Load("eve"); len(got) != 0 {
+		t.Errorf("not forgotten: %v", got)
+	}
+}
+
+// An input that ran and has nothing to remember is not new: what appears while it is down is read from its start.
+func TestCheckpointsTellAnInputThatRanFromANewOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c")
+	c := openCheckpoints(t, path)
+	c.Start("eve")
+	c.Cursor("eve", Position{Path: "/a"}).Remove()
+	save(t, c)
+	c = openCheckpoints(t, path)
+	if got := c.Load("eve"); got == nil || len(got) != 0 {
+		t.Errorf("got %#v, want an empty list", got)
+	}
+	if got := c.Load("new"); got != nil {
+		t.Errorf("got %#v, want nil", got)
+	}
+}
+
+// Until an input has made its cursors, a crash must find the old positions on disk.
+func TestCheckpointsKeepPositionsThatAreNotTakenOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c")
+	c := openCheckpoints(t, path)
+	c.Start("eve")
+	a, b := Position{Path: "/a", Inode: 1, Offset: 5}, Position{Path: "/b", Inode: 2, Offset: 7}
+	c.Cursor("eve", a)
+	c.Cursor("eve", b)
+	save(t, c)
+	c = openCheckpoints(t, path)
+	c.Start("eve")
+	c.Cursor("eve", a) // now it reads a for an hour
+	save(t, c)
+	if got := openCheckpoints(t, path).Load("eve"); len(got) != 2 {
+		t.Errorf("got %v, want both positions", got)
+	}
+}
+
+func BenchmarkCursor(b *testing.B) {
+	cur := NewCheckpoints().Cursor("eve", Position{})
+	b.ReportAllocs()
+	end := int64(0)
+	for b.Loop() {
+		end++
+		cur.Track(end)()
+	}
+}
+
+// BenchmarkCursorBacklog acks in order with 8192 batches in flight.
+func BenchmarkCursorBacklog(b *testing.B) {
+	cur := NewCheckpoints().Cursor("eve", Position{})
+	const backlog = 8192
+	var dones [backlog]func()
+	for i := range dones {
+		dones[i] = cur.Track(int64(i))
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		dones[i%backlog]()
+		dones[i%backlog] = cur.Track(int64(backlog + i))
+		i++
 	}
 }

@@ -68,7 +68,7 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		if err := emit(ctx, engine.Batch{Origin: "dummy", Records: records}); err != nil {
 			return nil
 		}
-		if in.interval > 0 {
+		if last := in.rounds >= 0 && round == in.rounds-1; in.interval > 0 && !last {
 			select {
 			case <-time.After(in.interval):
 			case <-ctx.Done():

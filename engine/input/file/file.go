@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -138,8 +139,11 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 			return err
 		}
 	}
-	old := in.checkpoints.Load(in.tag)
-	in.checkpoints.Start(in.tag)
+	var old []engine.Position
+	if in.remember {
+		old = in.checkpoints.Load(in.tag)
+		in.checkpoints.Start(in.tag)
+	}
 	for _, path := range paths {
 		f := opened[path]
 		if f == nil {
@@ -157,6 +161,9 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
+	if in.remember {
+		in.checkpoints.Settle(in.tag)
+	}
 	return nil
 }
 
@@ -172,7 +179,7 @@ func (in *input) read(ctx context.Context, f *os.File, path string, old []engine
 	}
 	if in.remember && regular {
 		for _, p := range old {
-			if info, err := f.Stat(); p.Path == path && err == nil && lines.Same(f, p) {
+			if info, err := f.Stat(); err == nil && lines.Same(f, p) { // it may have been renamed
 				at.Offset = p.Offset
 				if p.Offset > info.Size() && !isCompressed(f) {
 					at.Offset = 0 // it was cut: what it holds now is new
@@ -180,7 +187,9 @@ func (in *input) read(ctx context.Context, f *os.File, path string, old []engine
 			}
 		}
 	}
-	src, compressed, err := plain(f, regular)
+	stop := context.AfterFunc(ctx, func() { f.SetReadDeadline(time.Unix(1, 0)) }) // a pipe's writer may be silent
+	defer stop()
+	src, compressed, err := plain(ctx, f, regular)
 	if err != nil {
 		return err
 	}
@@ -238,9 +247,14 @@ func isGzip(magic []byte) bool { return bytes.HasPrefix(magic, []byte{0x1f, 0x8b
 func isZstd(magic []byte) bool { return bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}) }
 
 // plain returns the decompressed content of f, by its first bytes. Pipes are looked into through a buffer.
-func plain(f *os.File, regular bool) (src io.ReadCloser, compressed bool, err error) {
+func plain(ctx context.Context, f *os.File, regular bool) (src io.ReadCloser, compressed bool, err error) {
 	var magic []byte
-	var r io.Reader = f
+	r := io.Reader(readerFunc(func(b []byte) (int, error) { // skipping a large file takes long
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return f.Read(b)
+	}))
 	if regular {
 		magic = make([]byte, 4)
 		n, err := f.ReadAt(magic, 0)
@@ -249,7 +263,7 @@ func plain(f *os.File, regular bool) (src io.ReadCloser, compressed bool, err er
 		}
 		magic = magic[:n]
 	} else {
-		b := bufio.NewReaderSize(f, 64<<10)
+		b := bufio.NewReaderSize(r, 64<<10)
 		magic, _ = b.Peek(4)
 		r = b
 	}
@@ -266,3 +280,8 @@ func plain(f *os.File, regular bool) (src io.ReadCloser, compressed bool, err er
 	}
 	return io.NopCloser(r), false, nil
 }
+
+// readerFunc is an io.Reader made of its Read.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }

@@ -21,7 +21,8 @@ type followed struct {
 	reader *lines.Reader
 	cursor *engine.Cursor // nil if the input keeps no checkpoint
 	sent   int64          // offset behind what the engine has taken
-	idle   bool           // the last read met the end: check the file's beginning before the next
+	idle   bool           // the last read met the end
+	check  bool           // time has passed since the last read: see before the next whether the file was truncated
 	gone   time.Time      // since when its name belongs to another file; zero while it does not
 	grown  time.Time      // when it last grew after that
 }
@@ -68,7 +69,7 @@ func (in *input) followAt(file *os.File, name string, offset int64) *followed {
 		return nil
 	}
 	at.Offset = offset
-	f := &followed{file: file, info: info, name: name, at: at, reader: lines.New(file, offset, in.max), sent: offset, idle: true}
+	f := &followed{file: file, info: info, name: name, at: at, reader: lines.New(file, offset, in.max), sent: offset, idle: true, check: true}
 	if in.remember {
 		f.cursor = in.checkpoints.Cursor(in.tag, at)
 	}
@@ -80,12 +81,17 @@ func (in *input) followAt(file *os.File, name string, offset int64) *followed {
 // readsPerTurn bounds what is read of one file before the others get their turn.
 const readsPerTurn = 16
 
+// heldUp is how long the pipeline may hold up the reading before a truncation meanwhile must be thought of.
+const heldUp = 5 * time.Millisecond
+
 // read emits what f holds, at most readsPerTurn chunks, and reports whether that was anything.
 func (in *input) read(ctx context.Context, f *followed, emit engine.EmitFunc) (moved bool, err error) {
-	if f.idle && !in.unchanged(f) {
+	if f.check && !in.unchanged(f) {
 		in.restart(f)
 	}
+	f.check = false
 	for range readsPerTurn {
+		begun := time.Now()
 		records, rerr := f.reader.Next()
 		if rerr == nil {
 			moved, f.idle = true, false
@@ -98,7 +104,11 @@ func (in *input) read(ctx context.Context, f *followed, emit engine.EmitFunc) (m
 			if rerr != io.EOF {
 				in.log.Error("cannot read, trying again", "path", f.at.Path, "err", rerr)
 			}
-			f.idle = true
+			f.idle, f.check = true, true
+			break
+		}
+		if time.Since(begun) > heldUp {
+			f.check = true
 			break
 		}
 	}
@@ -158,6 +168,8 @@ func (in *input) unchanged(f *followed) bool {
 // restart reads f again from its start: it was truncated or rewritten.
 func (in *input) restart(f *followed) {
 	in.log.Info("the file was truncated or rewritten, reading it from its start", "path", f.at.Path)
+	f.at.Offset = f.sent
+	in.followCopy(f.at)
 	if f.cursor != nil {
 		f.cursor.Remove()
 	}
@@ -170,6 +182,17 @@ func (in *input) restart(f *followed) {
 	}
 	f.file.Seek(0, io.SeekStart)
 	f.reader.Reset(f.file, 0)
+}
+
+// rename notes under which name f was seen.
+func (f *followed) rename(dir, name string) {
+	if f.name == name {
+		return
+	}
+	f.name, f.at.Path = name, filepath.Join(dir, name)
+	if f.cursor != nil {
+		f.cursor.Update(func(p *engine.Position) { p.Path = f.at.Path })
+	}
 }
 
 // over reports whether f was rotated away and has not grown for a while.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -94,8 +95,12 @@ func (in *input) Open(context.Context) error {
 	return nil
 }
 
-// openDir takes hold of the directory when it is there.
+// openDir takes hold of the directory when it is there, and of its successor when it was removed and made anew.
 func (in *input) openDir() {
+	if in.root != nil && removed(in.root) {
+		in.root.Close()
+		in.root, in.watched = nil, false // the kernel took the watch back
+	}
 	if in.root == nil {
 		in.root, _ = os.OpenRoot(in.dir)
 	}
@@ -105,6 +110,16 @@ func (in *input) openDir() {
 			in.log.Warn("no notification of changes from the kernel, polling instead", "directory", in.dir, "every", in.poll, "err", err)
 		}
 	}
+}
+
+// removed reports whether a directory has no name any more.
+func removed(dir *os.Root) bool {
+	info, err := dir.Stat(".")
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink == 0
 }
 
 // Close implements engine.Closer.
@@ -132,8 +147,9 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		in.resume()
 	}
 	var events chan fsnotify.Event
+	var faults chan error // to be read, or the watcher stops
 	if in.watcher != nil {
-		events = in.watcher.Events
+		events, faults = in.watcher.Events, in.watcher.Errors
 	}
 	look := time.NewTicker(in.poll)
 	defer look.Stop()
@@ -160,6 +176,8 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		case ev := <-events:
 			due = ev.Op&^fsnotify.Write != 0 // something was created, renamed or removed
 			drainEvents(events, &due)
+		case <-faults: // the kernel's queue ran over, mostly
+			due = true
 		case <-look.C:
 			due = true
 		case <-ctx.Done():
@@ -213,7 +231,8 @@ func (in *input) look(now time.Time) {
 		}
 		if f := in.known(file); f != nil {
 			seen[f] = true
-			f.name, f.gone = name, time.Time{}
+			f.gone = time.Time{}
+			f.rename(in.dir, name)
 			file.Close()
 			continue
 		}
@@ -310,90 +329,4 @@ func (in *input) known(file *os.File) *followed {
 		}
 	}
 	return nil
-}
-
-// resume begins where the checkpoints say, also in files that were rotated away meanwhile, and in those that were
-// created and rotated away while nobody looked.
-func (in *input) resume() {
-	in.openDir()
-	old := in.checkpoints.Load(in.tag)
-	in.checkpoints.Start(in.tag)
-	if !in.remember || len(old) == 0 {
-		return
-	}
-	in.started = true // what is not in the checkpoints is new
-	var newest time.Time
-	for _, p := range old {
-		f := in.findOld(p)
-		if f == nil {
-			in.log.Warn("a file that was followed is gone: what was not yet read of it is lost", "path", p.Path, "offset", p.Offset)
-			continue
-		}
-		if f.info.ModTime().After(newest) {
-			newest = f.info.ModTime()
-		}
-	}
-	if !newest.IsZero() {
-		in.followNewer(newest)
-	}
-}
-
-// findOld follows the file of a position, whatever it is called now.
-func (in *input) findOld(p engine.Position) *followed {
-	names := append([]string{filepath.Base(p.Path)}, in.siblings()...)
-	for _, name := range names {
-		file, err := in.open(name)
-		if err != nil {
-			continue
-		}
-		if info, err := file.Stat(); err == nil && lines.Same(file, p) && info.Size() >= p.Offset && in.known(file) == nil {
-			return in.followAt(file, name, p.Offset)
-		}
-		file.Close()
-	}
-	return nil
-}
-
-// followNewer follows rotated files that nobody has seen under their first name: those written since the newest known
-// one was, oldest first. What was read and closed before is older by the grace at least.
-func (in *input) followNewer(newest time.Time) {
-	type sibling struct {
-		name string
-		file *os.File
-		at   time.Time
-	}
-	var list []sibling
-	for _, name := range in.siblings() {
-		file, err := in.open(name)
-		if err != nil {
-			continue
-		}
-		info, err := file.Stat()
-		if err != nil || info.ModTime().Before(newest) || in.known(file) != nil {
-			file.Close()
-			continue
-		}
-		list = append(list, sibling{name, file, info.ModTime()})
-	}
-	slices.SortFunc(list, func(a, b sibling) int { return a.at.Compare(b.at) })
-	for _, s := range list {
-		in.followAt(s.file, s.name, 0)
-	}
-}
-
-// siblings returns the rotated files beside the followed ones: eve.json.1, eve.json-20261120, eve-20261120.json.
-func (in *input) siblings() []string {
-	all, _ := in.list()
-	ext := filepath.Ext(in.pattern)
-	stem := strings.TrimSuffix(in.pattern, ext)
-	var names []string
-	for _, name := range all {
-		base, _ := filepath.Match(in.pattern+"*", name)
-		dated, _ := filepath.Match(stem+"-*"+ext, name)
-		if (base || dated) && !compressed(name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }

@@ -30,6 +30,7 @@ type rig struct {
 	ended   chan error
 	hold    []func() // Done functions that are not called yet
 	holding bool
+	before  func() // called by emit first; may block
 }
 
 func newRig(t *testing.T, uri string) *rig {
@@ -65,6 +66,9 @@ func (r *rig) start() {
 }
 
 func (r *rig) emit(ctx context.Context, b engine.Batch) error {
+	if r.before != nil {
+		r.before()
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -346,7 +350,9 @@ func TestTailSurvivesLostPermission(t *testing.T) {
 func TestTailLosesNothingWhileRotated(t *testing.T) {
 	const lines = 20_000
 	r := newRig(t, "eve.json<")
+	r.append("eve.json", "")
 	r.start()
+	r.settled() // what was rotated away before an input first looked is unknown to it
 	rng := rand.New(rand.NewPCG(11, 13))
 	written := make(chan struct{})
 	go func() {

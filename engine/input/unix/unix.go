@@ -6,7 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +14,6 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/internal/sock"
 	"dragonfly/engine/input/lines"
-	"dragonfly/engine/lazyjson"
 )
 
 // Kind is unix://.
@@ -50,20 +49,23 @@ func New(p engine.Params) (engine.Input, error) {
 }
 
 // Open implements engine.Opener.
-func (in *input) Open(ctx context.Context) error {
+func (in *input) Open(context.Context) error {
 	if in.listener != nil {
 		return nil
 	}
 	if err := in.socket.Prepare(); err != nil {
 		return err
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", in.socket.Path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: in.socket.Path, Net: "unix"})
 	if err != nil {
 		return err
 	}
-	in.listener = l.(*net.UnixListener)
-	in.listener.SetUnlinkOnClose(true)
-	return in.socket.Permit()
+	l.SetUnlinkOnClose(false) // by name: in a chroot it would be another's
+	if err := in.socket.Permit(); err != nil {
+		return errors.Join(err, l.Close(), in.socket.Remove())
+	}
+	in.listener = l
+	return nil
 }
 
 // Close implements engine.Closer.
@@ -73,29 +75,29 @@ func (in *input) Close() error {
 	}
 	err := in.listener.Close()
 	in.listener = nil
-	return err
+	return errors.Join(err, in.socket.Remove())
 }
 
-// Run implements engine.Input.
+// Run implements engine.Input. When ctx ends it still reads and emits what its clients have sent: they cannot send it again.
 func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	if err := in.Open(ctx); err != nil {
 		return err
 	}
-	in.listener.SetDeadline(noDeadline)
-	stop := context.AfterFunc(ctx, func() { in.listener.SetDeadline(past) })
-	defer stop()
-	// What is read can not be read again: it may still be emitted for a while after ctx has ended.
-	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(5*time.Second, cancel) })()
+	ctx, cancel := context.WithCancel(ctx) // a fault of accept ends the clients too
+	late, cancelLate := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelLate()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, cancelLate) })()
 	var one sync.Mutex // EmitFunc is for one goroutine at a time
-	emitOne := func(ctx context.Context, b engine.Batch) error {
+	emitLate := func(records []engine.Record, _ int64) error {
 		one.Lock()
 		defer one.Unlock()
-		return emit(ctx, b)
+		return emit(late, engine.Batch{Origin: "unix://" + in.socket.Path, Records: in.resync(records)})
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel()
+	in.listener.SetDeadline(noDeadline)
+	defer context.AfterFunc(ctx, func() { in.listener.SetDeadline(past) })()
 	for {
 		select {
 		case in.clients <- struct{}{}:
@@ -111,46 +113,47 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 			return err
 		}
 		wg.Go(func() {
-			in.serve(ctx, grace, conn, emitOne)
+			in.serve(ctx, conn, emitLate)
 			<-in.clients
 		})
 	}
 }
 
-// serve reads one client until it goes or ctx ends, and emits what it has read.
-func (in *input) serve(ctx, grace context.Context, conn *net.UnixConn, emit engine.EmitFunc) {
+const (
+	settle   = 50 * time.Millisecond // how long a client is still read when ctx ends
+	patience = 5 * time.Second       // how long its records may then wait for room in the pipeline
+)
+
+// serve reads one client until it goes, or a little longer than ctx. A line that it leaves unfinished is a record.
+func (in *input) serve(ctx context.Context, conn *net.UnixConn, emit func([]engine.Record, int64) error) {
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(past) })
-	defer stop()
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now().Add(settle)) })()
 	in.log.Debug("client connected")
-	err := lines.Drain(lines.New(conn, 0, in.max), func(records []engine.Record, _ int64) error {
-		return emit(grace, engine.Batch{Origin: "unix://" + in.socket.Path, Records: in.resync(records)})
-	})
-	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+	r := lines.New(conn, 0, in.max)
+	err := lines.Drain(r, emit)
+	if last := r.Last(); len(last) > 0 {
+		emit(last, 0) // only an end of late refuses it
+	}
+	if err != nil && ctx.Err() == nil {
 		in.log.Warn("client lost", "err", err)
 	}
 }
 
-// eventStart is how each of Suricata's events begins.
-const eventStart = `{"timestamp":`
-
-// resync separates events that were glued together: a client that could write only a part of an event goes on with the
-// next event in the same line. The cut piece stays a record of its own, for the dead letter.
+// resync separates events that were glued together. The cut piece stays a record of its own, for the dead letter.
 func (in *input) resync(records []engine.Record) []engine.Record {
-	for i := range records {
-		body := records[i].Body
-		if !strings.Contains(body[1:], eventStart) {
-			records[i].Offset = -1
+	for i := 0; i < len(records); i++ {
+		records[i].Offset = -1
+		if records[i].Reject != "" {
 			continue
 		}
-		at := strings.LastIndex(body, eventStart)
-		if at <= 0 || lazyjson.Validate(body) == nil || lazyjson.Validate(body[at:]) != nil {
-			records[i].Offset = -1
+		broken, rest := lines.Resync(records[i].Body)
+		if rest == "" {
 			continue
 		}
 		in.resynced.Add(1)
-		return append(in.resync(append([]engine.Record{}, records[:i]...)), append([]engine.Record{
-			{Body: body[:at], Offset: -1}, {Body: body[at:], Offset: -1}}, in.resync(records[i+1:])...)...)
+		records[i].Body = broken
+		records = slices.Insert(records, i+1, engine.Record{Body: rest, Offset: -1})
+		i++
 	}
 	return records
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -43,9 +44,11 @@ type input struct {
 	log     *slog.Logger
 	dropped *atomic.Int64
 	conn    *net.UnixConn
-	ring    chan []engine.Record // written by receive, read by Run; never closed
+	ring    chan []engine.Record // written by receive, read by Run and Close; never closed
 	held    atomic.Int64         // bytes in ring
-	told    atomic.Int64         // second of the last line about drops
+	told    atomic.Int64         // Unix time in ns of the last line about drops
+	broken  chan error           // why receive ended, written once by it
+	wg      sync.WaitGroup       // receive; waited for by Close
 }
 
 var _ engine.Opener = (*input)(nil)
@@ -62,7 +65,7 @@ func New(p engine.Params) (engine.Input, error) {
 		dropped: p.Counter("datagrams_dropped_total", "Datagrams lost because the pipeline and the queue were full.")}, nil
 }
 
-// Open implements engine.Opener.
+// Open implements engine.Opener: from now on the socket is emptied into the ring.
 func (in *input) Open(context.Context) error {
 	if in.conn != nil {
 		return nil
@@ -74,33 +77,54 @@ func (in *input) Open(context.Context) error {
 	if err != nil {
 		return err
 	}
-	in.conn = conn
+	if err := errors.Join(in.socket.Permit(), enlarge(conn, in.buffer)); err != nil {
+		return errors.Join(err, conn.Close(), in.socket.Remove())
+	}
+	in.warnShort()
+	in.conn, in.broken = conn, make(chan error, 1)
+	in.wg.Go(in.receive)
+	return nil
+}
+
+// enlarge sets the receive buffer, beyond net.core.rmem_max if we may.
+func enlarge(conn *net.UnixConn, bytes int) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	raw.Control(func(fd uintptr) {
-		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, in.buffer) != nil {
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, in.buffer)
+	return raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes) != nil {
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
 		}
 	})
-	const file = "/proc/sys/net/unix/max_dgram_qlen"
-	if text, err := os.ReadFile(file); err == nil {
-		if n, _ := strconv.Atoi(strings.TrimSpace(string(text))); n < 512 {
-			in.log.Warn("the kernel queues few datagrams per socket, a burst is lost before it can be counted; raise it: sysctl -w net.unix.max_dgram_qlen=512", "max_dgram_qlen", n)
-		}
-	}
-	return in.socket.Permit()
 }
 
-// Close implements engine.Closer.
+// warnShort tells the operator if the kernel's own queue, which was fixed when the socket was made, is short.
+func (in *input) warnShort() {
+	const file, want = "/proc/sys/net/unix/max_dgram_qlen", 512
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	if n, _ := strconv.Atoi(strings.TrimSpace(string(text))); n < want {
+		in.log.Warn("the kernel queues few datagrams per socket, a burst is lost before it can be counted; raise it and start again: sysctl -w net.unix.max_dgram_qlen=512", "max_dgram_qlen", n)
+	}
+}
+
+// Close implements engine.Closer. What nobody has taken is counted as lost.
 func (in *input) Close() error {
 	if in.conn == nil {
 		return nil
 	}
 	err := in.conn.Close()
+	in.wg.Wait()
 	in.conn = nil
-	return errors.Join(err, os.Remove(in.socket.Path))
+	for len(in.ring) > 0 {
+		records := <-in.ring
+		in.held.Add(-size(records))
+		in.drop(len(records))
+	}
+	return errors.Join(err, in.socket.Remove())
 }
 
 // Run implements engine.Input.
@@ -108,82 +132,96 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	if err := in.Open(ctx); err != nil {
 		return err
 	}
-	received := make(chan error, 1) // written by the receiving goroutine when it ends
-	rctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { received <- in.receive(rctx) }()
 	for {
 		select {
 		case records := <-in.ring:
-			if err := in.emit(ctx, records, emit); err != nil {
-				cancel()
-				<-received
+			records = in.more(records)
+			if in.emit(ctx, records, emit) != nil {
+				in.flush(records, emit)
 				return nil
 			}
-		case err := <-received:
-			if ctx.Err() != nil {
-				return in.flush(emit)
-			}
-			return err
-		}
-	}
-}
-
-// flush emits what is in the ring when the input is told to end: its senders cannot send it again.
-func (in *input) flush(emit engine.EmitFunc) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	for {
-		select {
-		case records := <-in.ring:
-			if err := in.emit(ctx, records, emit); err != nil {
-				return nil
-			}
-		default:
+		case err := <-in.broken:
+			return errors.Join(err, in.Close()) // the next Run binds anew
+		case <-ctx.Done():
+			in.flush(nil, emit)
 			return nil
 		}
 	}
 }
 
-// emit hands records to the engine, together with what else is in the ring.
-func (in *input) emit(ctx context.Context, records []engine.Record, emit engine.EmitFunc) error {
+const (
+	settle   = 50 * time.Millisecond // how long flush waits for what the kernel still holds
+	patience = 5 * time.Second       // how long flush waits for room in the pipeline
+)
+
+// flush emits records, and what else has been received when the input is told to end: its senders cannot send it again.
+func (in *input) flush(records []engine.Record, emit engine.EmitFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	quiet := time.After(settle)
+	for {
+		if len(records) > 0 && in.emit(ctx, records, emit) != nil {
+			in.held.Add(-size(records))
+			in.drop(len(records))
+			return // what is in the ring waits for the next Run, or Close
+		}
+		select {
+		case records = <-in.ring:
+			records = in.more(records)
+			continue
+		default:
+		}
+		select {
+		case records = <-in.ring:
+			records = in.more(records)
+		case <-quiet:
+			return
+		}
+	}
+}
+
+// more adds to records what else is in the ring, up to a good batch.
+func (in *input) more(records []engine.Record) []engine.Record {
 	const most = 256
-	for more := true; more && len(records) < most; {
+	for len(records) < most {
 		select {
 		case next := <-in.ring:
 			records = append(records, next...)
 		default:
-			more = false
+			return records
 		}
 	}
-	var bytes int64
+	return records
+}
+
+func size(records []engine.Record) (bytes int64) {
 	for i := range records {
 		bytes += int64(len(records[i].Body))
 	}
+	return bytes
+}
+
+func (in *input) emit(ctx context.Context, records []engine.Record, emit engine.EmitFunc) error {
 	err := emit(ctx, engine.Batch{Origin: "unixgram://" + in.socket.Path, Records: records})
-	in.held.Add(-bytes)
-	if err != nil {
-		in.drop(len(records))
+	if err == nil {
+		in.held.Add(-size(records))
 	}
 	return err
 }
 
-// receive empties the socket into the ring until ctx ends; then it takes what the kernel still holds.
-func (in *input) receive(ctx context.Context) error {
-	conn := in.conn
-	conn.SetReadDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) })
-	defer stop()
+// receive empties the socket into the ring until it is closed.
+func (in *input) receive() {
 	buf := make([]byte, in.most)
 	for {
-		n, _, flags, _, err := conn.ReadMsgUnix(buf, nil)
-		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
-				return nil
-			}
-			return err
+		n, _, flags, _, err := in.conn.ReadMsgUnix(buf, nil)
+		switch {
+		case err == nil:
+			in.put(buf[:n], flags&syscall.MSG_TRUNC != 0)
+		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+		default:
+			in.broken <- err
+			return
 		}
-		in.put(buf[:n], flags&syscall.MSG_TRUNC != 0)
 	}
 }
 
@@ -208,22 +246,21 @@ func (in *input) put(datagram []byte, truncated bool) {
 			}
 		}
 	}
-	var size int64
-	for i := range records {
-		size += int64(len(records[i].Body))
-	}
-	in.held.Add(size)
+	bytes := size(records)
+	in.held.Add(bytes)
 	select {
 	case in.ring <- records:
 	default: // the ring is full: counted, and told to the operator
-		in.held.Add(-size)
+		in.held.Add(-bytes)
 		in.drop(1)
 	}
 }
 
+// drop counts n losses and says so, once a second at most. It is called by receive and Run.
 func (in *input) drop(n int) {
 	total := in.dropped.Add(int64(n))
-	if now := time.Now().Unix(); in.told.Swap(now) != now {
+	now, told := time.Now().UnixNano(), in.told.Load()
+	if now-told >= int64(time.Second) && in.told.CompareAndSwap(told, now) {
 		in.log.Warn("datagrams are lost: the pipeline does not keep up and the queue is full", "lost_so_far", total)
 	}
 }
