@@ -96,13 +96,17 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	in.listener.SetDeadline(noDeadline)
-	defer context.AfterFunc(ctx, func() { in.listener.SetDeadline(past) })()
+	in.listener.SetDeadline(time.Time{})
+	defer context.AfterFunc(ctx, func() { in.listener.SetDeadline(time.Now().Add(settle)) })() // some may wait to be accepted
 	for {
 		select {
 		case in.clients <- struct{}{}:
-		case <-ctx.Done():
-			return nil
+		default:
+			select {
+			case in.clients <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		conn, err := in.listener.AcceptUnix()
 		if err != nil {
