@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -55,6 +56,10 @@ type Input interface {
 	// Run is called from one goroutine at a time; after a reload it may be called again.
 	Run(ctx context.Context, emit EmitFunc) error
 }
+
+// ErrDamaged is in the error of an Input.Run whose source cannot be read further, however often it is tried: a compressed
+// file that is cut off. With -x such an input has failed for good.
+var ErrDamaged = errors.New("the source is damaged")
 
 // Opener is an Input or Output with something to open, bind or watch before the process gives up its rights (chroot,
 // setuid). Open is called once, before the first Run or the first Write. An Opener's Run goes on with what Open opened.

@@ -345,7 +345,7 @@ func (e *Engine) drain(abort context.Context) error {
 }
 
 // runInput runs one input until it ends or ctx is done, again after every fault. With untilDrained it gives up a source
-// that does not exist.
+// that does not exist or is damaged.
 func (e *Engine) runInput(ctx context.Context, i int, untilDrained bool) error {
 	row, in := &e.cfg.Inputs[i], e.parts.Inputs[i]
 	log := e.log.With("input", row.Tag)
@@ -366,7 +366,7 @@ func (e *Engine) runInput(ctx context.Context, i int, untilDrained bool) error {
 			log.Info(row.Tag + " exiting: its source has ended")
 			return nil
 		}
-		if untilDrained && errors.Is(err, fs.ErrNotExist) {
+		if untilDrained && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDamaged)) {
 			return fmt.Errorf("input %s: %w", row.Tag, err)
 		}
 		log.Error("input does not work, trying again", "uri", row.URI, "err", err)

@@ -190,6 +190,22 @@ func TestMissingFileEndsARunWithX(t *testing.T) {
 	}
 }
 
+func TestDamagedFileEndsARunWithX(t *testing.T) {
+	r := passThrough(t, "file://IN")
+	r.write("config/config.lua", strings.Replace(r.read("config/config.lua"), "file://IN", "file://"+r.path("in.json.gz"), 1))
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	for i := range 10_000 {
+		fmt.Fprintf(z, `{"n":%d}`+"\n", i)
+	}
+	z.Close()
+	r.write("in.json.gz", b.String()[:b.Len()/2])
+	code, out := r.run("-x")
+	if code != 1 || !strings.Contains(out, "the source is damaged: unexpected EOF") || !strings.Contains(out, "dead-lettered 0 + in flight 0") || r.lines("log/out.json") < 1000 {
+		t.Errorf("exit %d, %d events: %s", code, r.lines("log/out.json"), out)
+	}
+}
+
 func TestGlobAndCompressedFiles(t *testing.T) {
 	r := newRoot(t, `
 -- scripts/config.lua --

@@ -220,6 +220,9 @@ func (in *input) read(ctx context.Context, f *os.File, path string, old []engine
 	if err == nil && cursor != nil {
 		cursor.Finish()
 	}
+	if err != nil && compressed && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
+	}
 	return err
 }
 
