@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"dragonfly/engine/durable"
+	"io"
+
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -146,35 +149,11 @@ func (c *Checkpoints) Save() error {
 	if string(text) == string(c.saved) {
 		return nil
 	}
-	if err := writeFile(c.root, filepath.Base(c.path), text); err != nil {
+	if err := durable.Write(c.root, filepath.Base(c.path), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 		return fmt.Errorf("checkpoints %q: %w", c.path, err)
 	}
 	c.saved = text
 	return nil
-}
-
-// writeFile replaces name in dir atomically and durably.
-func writeFile(dir *os.Root, name string, text []byte) error {
-	temp := name + ".new"
-	f, err := dir.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := dir.Rename(temp, name); err != nil {
-		return err
-	}
-	d, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Cursor follows the acks of one source file. Track is called by the input's goroutine, the functions that it returns

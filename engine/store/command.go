@@ -1,0 +1,125 @@
+package store
+
+import "strings"
+
+// command is a command's name, the number of its arguments with the name, its keys, and what it does.
+type command struct {
+	name        string
+	min, max    int // arguments with the name; max < 0 is any
+	first, last int // keys: args[first..last] by step; last < 0 counts from the end; first 0 is none
+	step        int
+	keys        func(args []string) (keys []string, all bool) // where first..last cannot say
+	write       bool                                          // may change keys
+	memory      bool                                          // may need memory
+	noQueue     bool                                          // MULTI does not queue it
+	run         func(c *call) Reply
+}
+
+// commands are all commands, by their names in lower and in upper case.
+var commands = map[string]*command{}
+
+func init() {
+	groups := [][]command{keyCommands, stringCommands, hashCommands, listCommands, setCommands, zsetCommands, hllCommands,
+		streamCommands, connCommands, txCommands, scriptCommands, modelCommands}
+	for _, g := range groups {
+		for i := range g {
+			cmd := &g[i]
+			if cmd.step == 0 {
+				cmd.step = 1
+			}
+			commands[cmd.name] = cmd
+			commands[strings.ToUpper(cmd.name)] = cmd
+		}
+	}
+}
+
+// Commands returns the names of all commands in lower case, in no order.
+func Commands() []string {
+	var names []string
+	for name, cmd := range commands {
+		if name == cmd.name {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+const allShards = ^uint64(0)
+
+// keysOf returns the keys that args name; all is true for commands that touch every key.
+func (cmd *command) keysOf(args []string) (keys []string, all bool) {
+	if cmd.keys != nil {
+		return cmd.keys(args)
+	}
+	if cmd.first == 0 {
+		return nil, false
+	}
+	last := cmd.last
+	if last < 0 {
+		last += len(args)
+	}
+	for i := cmd.first; i <= last && i < len(args); i += cmd.step {
+		keys = append(keys, args[i])
+	}
+	return keys, false
+}
+
+// mask returns the shards that cmd touches.
+func (cmd *command) mask(s *Store, args []string) uint64 {
+	keys, all := cmd.keysOf(args)
+	if all {
+		return allShards
+	}
+	var m uint64
+	for _, k := range keys {
+		m |= 1 << s.shardIndex(k)
+	}
+	return m
+}
+
+// one, read and write make the commonest forms: a command whose first argument is its only key.
+func read1(name string, least, most int, run func(c *call) Reply) command {
+	return command{name: name, min: least, max: most, first: 1, last: 1, run: run}
+}
+
+func write1(name string, least, most int, run func(c *call) Reply) command {
+	return command{name: name, min: least, max: most, first: 1, last: 1, write: true, memory: true, run: run}
+}
+
+// free1 is a write that frees memory, if anything.
+func free1(name string, least, most int, run func(c *call) Reply) command {
+	return command{name: name, min: least, max: most, first: 1, last: 1, write: true, run: run}
+}
+
+// readN and writeN have keys from first to last.
+func readN(name string, least, most, first, last int, run func(c *call) Reply) command {
+	return command{name: name, min: least, max: most, first: first, last: last, run: run}
+}
+
+func writeN(name string, least, most, first, last int, run func(c *call) Reply) command {
+	return command{name: name, min: least, max: most, first: first, last: last, write: true, memory: true, run: run}
+}
+
+// everyKey is the keys function of commands that touch all shards.
+func everyKey([]string) ([]string, bool) { return nil, true }
+
+// numbered returns the keys of commands that say how many there are at args[at]: "ZUNION 2 a b". more are keys before.
+func numbered(at int, before ...int) func(args []string) ([]string, bool) {
+	return func(args []string) ([]string, bool) {
+		var keys []string
+		for _, i := range before {
+			if i < len(args) {
+				keys = append(keys, args[i])
+			}
+		}
+		if at < len(args) {
+			if n, ok := parseInt(args[at]); ok && n > 0 && n <= int64(len(args)-at-1) {
+				keys = append(keys, args[at+1:at+1+int(n)]...)
+			}
+		}
+		return keys, false
+	}
+}
+
+// is compares an option's name without regard to case.
+func is(arg, option string) bool { return strings.EqualFold(arg, option) }

@@ -1,0 +1,199 @@
+package store
+
+import "strings"
+
+// multi is what a Conn queued since MULTI.
+type multi struct {
+	queue  []queued
+	broken bool // a command could not be queued
+}
+
+type queued struct {
+	cmd  *command
+	args []string
+}
+
+// spoil makes EXEC fail after a command that could not be queued.
+func (c *Conn) spoil() {
+	if c.multi != nil {
+		c.multi.broken = true
+	}
+}
+
+func (c *Conn) enqueue(cmd *command, args []string) Reply {
+	kept := make([]string, len(args))
+	for i, a := range args {
+		kept[i] = strings.Clone(a)
+	}
+	c.multi.queue = append(c.multi.queue, queued{cmd, kept})
+	return status("QUEUED")
+}
+
+var txCommands = []command{
+	{name: "multi", min: 1, max: 1, noQueue: true, run: func(c *call) Reply {
+		if c.conn.multi != nil {
+			return Err("ERR MULTI calls can not be nested")
+		}
+		c.conn.multi = &multi{}
+		return ok
+	}},
+	{name: "discard", min: 1, max: 1, noQueue: true, run: func(c *call) Reply {
+		if c.conn.multi == nil {
+			return Err("ERR DISCARD without MULTI")
+		}
+		c.conn.multi, c.conn.watch = nil, nil
+		return ok
+	}},
+	// EXEC is carried out by Conn.exec, which takes the locks of what was queued
+	{name: "exec", min: 1, max: 1, noQueue: true, run: func(c *call) Reply { return c.conn.exec() }},
+	{name: "watch", min: 2, max: -1, first: 1, last: -1, noQueue: true, run: func(c *call) Reply {
+		if c.conn.multi != nil {
+			return Err("ERR WATCH inside MULTI is not allowed")
+		}
+		if c.conn.watch == nil {
+			c.conn.watch = map[string]uint64{}
+		}
+		for _, key := range c.args[1:] {
+			if _, known := c.conn.watch[key]; !known {
+				c.conn.watch[strings.Clone(key)] = c.version(key)
+			}
+		}
+		return ok
+	}},
+	{name: "unwatch", min: 1, max: 1, run: func(c *call) Reply {
+		c.conn.watch = nil
+		return ok
+	}},
+}
+
+// version tells the states of a key apart; 0 is none.
+func (c *call) version(key string) uint64 {
+	if e := c.find(key); e != nil {
+		return e.version
+	}
+	return 0
+}
+
+// exec carries out what was queued, under the locks of all its keys and of the watched ones.
+func (c *Conn) exec() Reply {
+	m, watched := c.multi, c.watch
+	if m == nil {
+		return Err("ERR EXEC without MULTI")
+	}
+	c.multi, c.watch = nil, nil
+	if m.broken {
+		return Err("EXECABORT Transaction discarded because of previous errors.")
+	}
+	s := c.s
+	var mask uint64
+	write, memory := false, false
+	for _, q := range m.queue {
+		mask |= q.cmd.mask(s, q.args)
+		write, memory = write || q.cmd.write, memory || q.cmd.memory
+	}
+	for key := range watched {
+		mask |= 1 << s.shardIndex(key)
+	}
+	if memory && s.opt.MaxMemory > 0 && s.opt.Eviction == EvictNone && s.used.Load() > s.opt.MaxMemory {
+		return Err("EXECABORT Transaction discarded because of: " + errMemory.Str)
+	}
+	if write {
+		s.snap.RLock()
+		defer s.snap.RUnlock()
+	}
+	s.lock(mask)
+	cl := &call{s: s, conn: c, held: mask, ms: s.now()}
+	for key, version := range watched {
+		if cl.version(key) != version {
+			s.unlock(mask)
+			return nilReply
+		}
+	}
+	replies := make([]Reply, len(m.queue))
+	for i, q := range m.queue {
+		cl.args = q.args
+		replies[i] = q.cmd.run(cl)
+		cl.book()
+	}
+	s.unlock(mask)
+	if memory {
+		s.evict()
+	}
+	return array(replies)
+}
+
+// evaluator is what EVAL runs scripts with.
+type evaluator struct{ EvalFunc }
+
+// EvalFunc runs a Lua script with its KEYS and ARGV; do carries out a command of the script. It is called with all of the
+// store locked: it must not wait.
+type EvalFunc func(script string, keys, args []string, do func(args []string) Reply) Reply
+
+// SetEval gives EVAL a way to run Lua. Without it EVAL is an unknown command.
+func (s *Store) SetEval(f EvalFunc) { s.eval.Store(&evaluator{f}) }
+
+var scriptCommands = []command{
+	{name: "eval", min: 3, max: -1, keys: everyKey, write: true, memory: true, run: func(c *call) Reply { return c.evalScript(c.args[1]) }},
+	{name: "evalsha", min: 3, max: -1, keys: everyKey, write: true, memory: true, run: func(c *call) Reply {
+		script, known := c.s.scripts.get(c.args[1])
+		if !known {
+			return Err("NOSCRIPT No matching script. Please use EVAL.")
+		}
+		return c.evalScript(script)
+	}},
+	{name: "script", min: 2, max: -1, run: func(c *call) Reply {
+		switch sub := strings.ToLower(c.args[1]); {
+		case sub == "load" && len(c.args) == 3:
+			return bulk(c.s.scripts.add(c.args[2]))
+		case sub == "exists" && len(c.args) > 2:
+			var list []Reply
+			for _, sha := range c.args[2:] {
+				_, known := c.s.scripts.get(sha)
+				list = append(list, boolean(known))
+			}
+			return array(list)
+		case sub == "flush":
+			c.s.scripts.clear()
+			return ok
+		case sub == "load" || sub == "exists":
+			return errArity("script|" + sub)
+		}
+		return Err("ERR unknown subcommand '" + clip(c.args[1], 128) + "'. Try SCRIPT HELP.")
+	}},
+}
+
+func (c *call) evalScript(script string) Reply {
+	n, good := parseInt(c.args[2])
+	switch {
+	case !good:
+		return errInt
+	case n > int64(len(c.args)-3):
+		return Err("ERR Number of keys can't be greater than number of args")
+	case n < 0:
+		return Err("ERR Number of keys can't be negative")
+	}
+	f := c.s.eval.Load()
+	if f == nil {
+		return Err("ERR this store runs no scripts")
+	}
+	c.s.scripts.add(script)
+	inner := &call{s: c.s, conn: c.conn, held: c.held, ms: c.now(), script: true}
+	return f.EvalFunc(script, c.args[3:3+n], c.args[3+n:], func(args []string) Reply {
+		if len(args) == 0 {
+			return Err("ERR Please specify at least one argument for this redis.call() call")
+		}
+		cmd := commands[strings.ToLower(args[0])]
+		switch {
+		case cmd == nil:
+			return Err("ERR Unknown Redis command called from script")
+		case len(args) < cmd.min || (cmd.max >= 0 && len(args) > cmd.max):
+			return Err("ERR Wrong number of args calling Redis command from script")
+		case cmd.noQueue || cmd.name == "eval" || cmd.name == "evalsha" || cmd.name == "script" || strings.HasSuffix(cmd.name, "subscribe"):
+			return Err("ERR This Redis command is not allowed from script")
+		}
+		inner.args = args
+		r := cmd.run(inner)
+		inner.book()
+		return r
+	})
+}
