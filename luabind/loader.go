@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"dragonfly/engine"
+	"dragonfly/engine/store"
 )
 
 // Loader compiles scripts. It reads them through a handle of ROOT, so that a reload works in a chroot too.
@@ -32,6 +33,11 @@ type Loader struct {
 	mu                   sync.Mutex
 	codes                map[string]*code // by path; compiled once, shared by all workers
 	verified, unverified *http.Client     // of the http module
+	redis                store.Client     // of the scripts; nil before the first use
+	embedded             bool             // redis answers in process: nothing to wait for
+	ownStore             *store.Store     // made by redisClient
+	dialer               func(address string) (store.Client, error)
+	eval                 *evaluator // guarded by the store that calls it
 }
 
 // Options of a Loader; the zero value is fine.
@@ -67,6 +73,9 @@ func (l *Loader) Forget() {
 // Close ends what the Loader runs in the background. Its scripts must be closed before.
 func (l *Loader) Close() error {
 	l.dog.close()
+	if l.ownStore != nil {
+		l.ownStore.Close()
+	}
 	return l.root.Close()
 }
 

@@ -25,6 +25,7 @@ type script struct {
 	out     *engine.Results // of the current callback
 	routes  struct{ analyzers, outputs map[string]engine.Route }
 	loading map[string]bool // require in progress
+	closers []func()        // connections that the script opened
 }
 
 var _ engine.Script = (*script)(nil)
@@ -60,7 +61,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 
 // modules returns every module that scripts see.
 func (s *script) modules() []module {
-	list := []module{s.dragonflyModule(), s.httpModule()}
+	list := []module{s.dragonflyModule(), s.hiredisModule(), s.redisModule(), s.httpModule()}
 	list = append(list, cjsonModules(s.views)...)
 	return append(list, libModules()...)
 }
@@ -107,6 +108,9 @@ func (s *script) Finish(out *engine.Results) error {
 // Close implements engine.Script.
 func (s *script) Close() {
 	s.program.loader.dog.remove(s.lim)
+	for _, f := range s.closers {
+		f()
+	}
 	s.L.Close()
 }
 
