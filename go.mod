@@ -9,8 +9,9 @@ require (
 	golang.org/x/sys v0.48.0 // chroot, privileges, socket options
 )
 
+require github.com/redis/go-redis/v9 v9.23.0 // engine/store/remote: the Redis that config.lua names
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/redis/go-redis/v9 v9.23.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 )

@@ -153,6 +153,9 @@ func (e *Engine) WriteMetrics(w io.Writer) {
 		m.add("dragonfly_"+c.kind+"_"+c.name, "counter", c.help, label(c.kind, c.tag), c.n.Load())
 	}
 	m.add("dragonfly_timers_pending", "gauge", "Timers that scripts have set.", "", int64(e.timers.len()))
+	if e.parts.Metrics != nil {
+		e.parts.Metrics(func(name, kind, help string, value int64) { m.add(name, kind, help, "", value) })
+	}
 	runtimeMetrics(m)
 	m.flush()
 }

@@ -24,14 +24,32 @@ type Config struct {
 	Listen           string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
 	DeadLetter       string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
 
-	Redis   Redis    // not used before a script asks for it
-	Modules []string // redis modules to load at start
+	Redis   Redis
+	Store   Store
+	Modules []string // redis modules of the original's config; their commands are built in
 }
 
-// Redis is the Redis server that scripts talk to.
+// Redis is the server that scripts talk to. Package engine/store/remote explains the addresses.
 type Redis struct {
-	Host string // "" is none: config.lua names no redis_host
-	Port int    // <= 0: Host is the path of a unix socket
+	Address  string // "" is none: the embedded store answers
+	User     string
+	Password string
+	Database int
+	TLS      bool
+	CA       string // PEM file of authorities; "" is the system's
+	Master   string // of Sentinel
+	Cluster  bool
+	Timeout  time.Duration
+	Wait     time.Duration // for a server that is away
+	Pool     int           // connections; 0 is 10 per CPU
+}
+
+// Store is the embedded store.
+type Store struct {
+	MaxMemory    int64
+	Eviction     string // "lru" or "none"
+	SaveInterval time.Duration
+	Listen       string // "" does not
 }
 
 // InputRow is one row of inputs: an input and the filter that its records pass first.

@@ -32,6 +32,9 @@ type Parts struct {
 	Counters    *Counters // nil: none
 	WWW         string    // directory behind /www/; "" serves nothing
 	Log         *slog.Logger
+
+	// Metrics adds figures of what scripts share to /metrics; nil adds none. It may be called at any time.
+	Metrics func(add func(name, kind, help string, value int64))
 }
 
 // Engine runs one Config. Use: New, Open, Run; then Close.

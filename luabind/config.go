@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,8 +39,23 @@ var GlobalOptions = []engine.Option{
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
 	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Address of the HTTP listener (/metrics, /healthz, /ledger, /www/); \"\" switches it off."},
 	{Key: "dead_letter", Type: engine.String, Default: "file://dead-letter.json", Doc: "URI of the output for events that failed."},
-	{Key: "redis_host", Type: engine.String, Doc: "Redis server of the scripts; with redis_port 0 or less the path of its unix socket."},
+	{Key: "redis", Type: engine.String, Doc: "The Redis of the scripts: `\"embedded\"` is the store inside Dragonfly; else `host:port`, the path of a unix socket, several of these separated by commas (Sentinels, nodes of a cluster), or a URL (`redis://user:password@host:port/db`, `rediss://` with TLS). Without it redis_host counts, and without that the store is embedded."},
+	{Key: "redis_host", Type: engine.String, Doc: "dragonfly-mle's way to name the server; with redis_port 0 or less the path of its unix socket."},
 	{Key: "redis_port", Type: engine.Int, Default: int64(6379), Min: -1, Max: 65535, Doc: "Its port."},
+	{Key: "redis_user", Type: engine.String, Doc: "User, for servers with access lists."},
+	{Key: "redis_password", Type: engine.String, Doc: "Password; `file:PATH` reads it from a file below ROOT, `${NAME}` from the environment."},
+	{Key: "redis_database", Type: engine.Int, Default: int64(0), Max: 1 << 20, Doc: "Number of the database."},
+	{Key: "redis_tls", Type: engine.Bool, Default: false, Doc: "Talks TLS and verifies the server's certificate."},
+	{Key: "redis_ca", Type: engine.String, Doc: "PEM file with the authorities that may have signed it, instead of the system's."},
+	{Key: "redis_master", Type: engine.String, Doc: "Name of the master, when `redis` names Sentinels."},
+	{Key: "redis_cluster", Type: engine.Bool, Default: false, Doc: "`redis` names nodes of a Redis Cluster."},
+	{Key: "redis_timeout", Type: engine.Duration, Default: 5 * time.Second, Min: 0.001, Max: 3600, Doc: "Limit of one try: connect, send, receive."},
+	{Key: "redis_wait", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How long a server that is away is waited for, with the events held up; after that commands fail, and the script decides what becomes of the event."},
+	{Key: "redis_pool", Type: engine.Int, Default: int64(0), Max: 10000, Doc: "Connections at most; 0 is 10 per CPU."},
+	{Key: "store_max_memory", Type: engine.Bytes, Default: int64(256 << 20), Min: 0, Max: 1 << 40, Doc: "Bytes that the embedded store may use, counted approximately; 0 is no bound."},
+	{Key: "store_eviction", Type: engine.String, Default: "lru", Enum: []string{"lru", "none"}, Doc: "What happens above that: the least recently used keys go, or commands that need memory fail (`OOM ...`)."},
+	{Key: "store_save_interval", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How often the embedded store is saved to the state directory if it has changed; after a kill it is at most that old. At the end it is saved too. 0 saves only then."},
+	{Key: "store_listen", Type: engine.String, Doc: "Where the embedded store answers redis-cli: the path of a unix socket, or a loopback address (`127.0.0.1:6380`)."},
 }
 
 // StageOptions are the keys of analyzers, and of inputs for their filter.
@@ -233,7 +249,7 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 	slices.Sort(names)
 	values := engine.Values{}
 	for _, o := range GlobalOptions {
-		values[o.Key] = c.option(o.Key, &o, set[o.Key], false)
+		values[o.Key] = c.option(o.Key, &o, set[o.Key], o.Key == "redis_password" || o.Key == "redis")
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) && name != "responders" && set[name].Type() != lua.LTFunction {
@@ -244,7 +260,13 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 		MaxInFlight: int(values.Int("max_in_flight")), MaxInFlightBytes: values.Int("max_in_flight_bytes"),
 		ScriptTimeout: values.Duration("script_timeout"), DrainTimeout: values.Duration("drain_timeout"),
 		StatsInterval: values.Duration("stats_interval"), Listen: values.String("listen"), DeadLetter: values.String("dead_letter"),
-		Redis: engine.Redis{Host: values.String("redis_host"), Port: int(values.Int("redis_port"))},
+		Redis: engine.Redis{
+			Address: redisAddress(values, set), User: values.String("redis_user"), Password: values.String("redis_password"), Database: int(values.Int("redis_database")),
+			TLS: values.Bool("redis_tls"), CA: values.String("redis_ca"), Master: values.String("redis_master"), Cluster: values.Bool("redis_cluster"),
+			Timeout: values.Duration("redis_timeout"), Wait: values.Duration("redis_wait"), Pool: int(values.Int("redis_pool")),
+		},
+		Store: engine.Store{MaxMemory: values.Int("store_max_memory"), Eviction: values.String("store_eviction"),
+			SaveInterval: values.Duration("store_save_interval"), Listen: values.String("store_listen")},
 	}
 	c.uri("dead_letter", cfg.DeadLetter, outputSchemes(c.kinds.Outputs))
 	for i, row := range c.rows(set, "outputs", false) {
@@ -263,6 +285,24 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 	}
 	c.checkTags(cfg)
 	return cfg
+}
+
+// redisAddress returns the address of the Redis that config.lua names, "" for the embedded store.
+func redisAddress(values engine.Values, set map[string]lua.LValue) string {
+	host, port := values.String("redis_host"), values.Int("redis_port")
+	switch address := values.String("redis"); {
+	case address == "embedded":
+		return ""
+	case address != "":
+		return address
+	case host == "" && (set["redis_port"] == nil || set["redis_port"] == lua.LNil):
+		return ""
+	case host == "":
+		return fmt.Sprintf("127.0.0.1:%d", port)
+	case port <= 0 || strings.HasPrefix(host, "/"):
+		return host
+	}
+	return net.JoinHostPort(host, fmt.Sprint(port))
 }
 
 // rows returns the tables of a list.

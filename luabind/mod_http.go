@@ -140,15 +140,15 @@ func (l *Loader) clients(insecure bool) *http.Client {
 	}
 	if *c == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.DialContext = l.dial
+		t.DialContext = l.Dial
 		t.TLSClientConfig = &tls.Config{RootCAs: l.roots, InsecureSkipVerify: insecure}
 		*c = &http.Client{Transport: t}
 	}
 	return *c
 }
 
-// dial connects to an address, looking into hosts before DNS.
-func (l *Loader) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// Dial connects to an address, looking into hosts before DNS.
+func (l *Loader) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := &net.Dialer{Timeout: httpTimeout}
 	if host, port, err := net.SplitHostPort(address); err == nil {
 		if known := l.hosts[strings.ToLower(host)]; len(known) > 0 {

@@ -103,7 +103,10 @@ func eachField(path string, f func([]string)) {
 // on writing to, is given to its new user first.
 func (o outside) confine(f flags, at place, log *slog.Logger) error {
 	if f.drop {
-		names := []string{at.stateDir, filepath.Join(at.stateDir, checkpointFile)}
+		names := []string{at.stateDir}
+		for _, file := range []string{checkpointFile, storeFile, modelsFile} {
+			names = append(names, filepath.Join(at.stateDir, file))
+		}
 		for _, name := range names {
 			if err := os.Chown(name, o.uid, o.gid); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("state directory: %w (only root may drop privileges)", err)

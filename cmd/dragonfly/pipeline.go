@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"sync/atomic"
 
 	"dragonfly/engine"
 	"dragonfly/luabind"
@@ -32,6 +33,7 @@ type builder struct {
 	loader      *luabind.Loader
 	checkpoints *engine.Checkpoints
 	counters    *engine.Counters
+	shared      atomic.Pointer[shared] // nil before it is open
 }
 
 func kinds(loader *luabind.Loader) luabind.Kinds {
@@ -60,8 +62,16 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 		return nil, err
 	}
 	p := &pipeline{cfg: cfg, keys: map[string]any{}}
-	p.parts = engine.Parts{Checkpoints: b.checkpoints, Counters: b.counters, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{}}
+	p.parts = engine.Parts{Checkpoints: b.checkpoints, Counters: b.counters, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{},
+		Metrics: func(add func(name, kind, help string, value int64)) {
+			if sh := b.shared.Load(); sh != nil {
+				sh.metrics(add)
+			}
+		}}
 	var errs []error
+	if _, err := redisOptions(cfg, b.loader.Read); err != nil {
+		errs = append(errs, err)
+	}
 	fail := func(err error, path string, line int) {
 		for _, ce := range engine.ConfigErrors(err) {
 			e := *ce

@@ -60,6 +60,16 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	}
 	web := newWeb(p.cfg.Listen, log)
 	defer web.close()
+	sh, err := openRedis(p.cfg, at, outside, loader, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := sh.close(); err != nil {
+			log.Error("the end of redis and the store", "err", err)
+		}
+	}()
+	b.shared.Store(sh)
 	if err := p.engine.Open(ctx); err != nil {
 		p.engine.Close(nil)
 		return err
@@ -171,6 +181,9 @@ func (s *server) reload(ctx context.Context, end func()) {
 		report(logWriter{s.log}, err)
 		s.log.Error("a new script does not load: the old ones go on")
 		return
+	}
+	if s.shared.Load().changed(next.cfg) {
+		s.log.Warn("what config.lua says of redis and the store has changed: that takes effect at the next start")
 	}
 	if sameRows(s.pipeline.cfg, next.cfg) {
 		if err := s.pipeline.engine.Swap(ctx, next.parts.Filters, next.parts.Analyzers); err != nil {
