@@ -32,6 +32,8 @@ type Loader struct {
 	mu                   sync.Mutex
 	codes                map[string]*code // by path; compiled once, shared by all workers
 	verified, unverified *http.Client     // of the http module
+
+	networks networkFiles // of net.load_cidr
 }
 
 // Options of a Loader; the zero value is fine.

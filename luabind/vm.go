@@ -60,7 +60,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 
 // modules returns every module that scripts see.
 func (s *script) modules() []module {
-	list := []module{s.dragonflyModule(), s.httpModule()}
+	list := []module{s.dragonflyModule(), s.httpModule(), s.netModule(), hashModule(), s.sketchModule()}
 	list = append(list, cjsonModules(s.views)...)
 	return append(list, libModules()...)
 }
