@@ -21,11 +21,10 @@
 
 local dns = require 'lib/dns'
 local eve = require 'lib/eve'
-local lru = require 'lib/lru'
 
 local LIMIT = 200000 -- domains that are remembered
 
-local seen = lru.new(LIMIT)
+local seen = sketch.lru(LIMIT)
 
 local function name_in(event)
   local kind = event.event_type
@@ -41,8 +40,8 @@ end
 function loop(event)
   local name = name_in(event)
   local registered = name and eve.registered(name) -- nil for addresses
-  if registered and not lru.get(seen, registered) then
-    lru.put(seen, registered, true)
+  if registered and not seen:get(registered) then
+    seen:put(registered, true)
     dragonfly.output_event(default_output, {event_type = "finding", finding = "new domain", domain = registered, name = name,
       src_ip = event.src_ip, seen_in = event.event_type})
   end

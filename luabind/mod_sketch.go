@@ -59,6 +59,8 @@ func (s *script) sketchModule() module {
 		{"lru:put", "put(key, value [, time])", "Sets a key to any value; nil deletes it. A nil key is an error.", `local c = sketch.lru(10) c:put("a", {1}) assert(c:get("a")[1] == 1)`, k.lruPut},
 		{"lru:incr", "incr(key [, n [, time]]) -> n", "Adds n (default 1) to the number at a key, 0 if there is none, and returns it. A ttl counts from the first incr.", `assert(sketch.lru(10):incr("a", 2) == 2)`, k.lruIncr},
 		{"lru:delete", "delete(key) -> boolean", "Forgets a key; whether it was known.", `assert(not sketch.lru(10):delete("a"))`, k.lruDelete},
+		{"lru:list", "list([n]) -> {{key, value}, ...}", "The n (all, if missing) keys used last with their values, the last used first. Expired ones are left out by the clock.",
+			`local c = sketch.lru(10) c:put("a", 1) c:put("b", 2) assert(c:list()[1].key == "b" and #c:list(1) == 1)`, k.lruList},
 		{"lru:len", "len() -> n", "How many keys are held; expired ones may be among them.", `assert(sketch.lru(10):len() == 0)`, k.lruLen},
 
 		{"counter:incr", "incr(key [, n]) -> sum", "Adds n (any number, default 1) to a key and returns its sum; nil for a nil key.", `assert(sketch.counter(10):incr("a") == 1)`, k.counterIncr},
@@ -439,6 +441,24 @@ func (k *sketchFuncs) lruDelete(L *lua.LState) int {
 	l := lruArg(L)
 	key, ok := k.vs.keyArg(L, 2)
 	return pushBool(L, ok && l.Delete(key))
+}
+
+func (k *sketchFuncs) lruList(L *lua.LState) int {
+	l := lruArg(L)
+	n := k.optSize(L, 2, l.Len())
+	t := L.CreateTable(max(0, min(n, l.Len())), 0)
+	l.All(k.lruTime(L, l, 3), func(key string, v *lua.LValue) bool {
+		if t.Len() >= n {
+			return false
+		}
+		e := L.CreateTable(0, 2)
+		e.RawSetString("key", lua.LString(key))
+		e.RawSetString("value", *v)
+		t.Append(e)
+		return true
+	})
+	L.Push(t)
+	return 1
 }
 
 func (k *sketchFuncs) lruLen(L *lua.LState) int { return pushNumber(L, float64(lruArg(L).Len())) }

@@ -82,6 +82,9 @@ func TestCommunityIDAgreesWithSuricata(t *testing.T) {
 					Proto    string
 					ICMPType *int `json:"icmp_type"`
 				}
+				if strings.Contains(line, "BUG: IPv6 reused IPv4 flow") { // Suricata took it for a flow of IPv4
+					return
+				}
 				if json.Unmarshal([]byte(line), &ev) != nil || ev.ID == "" || seen[ev.ID] || ev.Sport == nil || ev.Dport == nil {
 					return
 				}
