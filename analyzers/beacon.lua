@@ -69,7 +69,7 @@ local function note(p, interval)
 end
 
 local function look(event, start)
-  local now = start and dragonfly.date2epoch(start)
+  local now = type(start) == "string" and dragonfly.date2epoch(start)
   if not now then
     return
   end

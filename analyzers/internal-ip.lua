@@ -34,12 +34,12 @@ local home = HOME and net.cidr(HOME)
 function loop(event)
   local src, dest = event.src_ip, event.dest_ip
   if src and dest then
-    local ips, code = net.internal(src, dest, home)
+    local found = net.internal(src, dest, home)
     local under = event[UNDER]
     if type(under) == "table" then
-      under.internal_ips, under.internal_ip_code = ips, code
+      under.internal_ips, under.internal_ip_code = found.internal_ips, found.internal_ip_code
     else
-      event[UNDER] = {internal_ips = ips, internal_ip_code = code}
+      event[UNDER] = found
     end
   end
   dragonfly.analyze_event(default_analyzer, event)

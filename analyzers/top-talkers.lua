@@ -57,13 +57,16 @@ local function note(event, flow)
   dests:add(dest)
 end
 
+-- row puts what is known of a source into the list of a report.
+local function row(talkers, i, t)
+  local dests = dests_of:get(t.key)
+  talkers[i] = {src_ip = t.key, bytes = t.count, error = t.error, destinations = dests and dests:count()}
+end
+
 local function report()
   if flows == 0 then return end
   local talkers = {}
-  for i, t in ipairs(bytes_of:list(TALKERS)) do
-    local dests = dests_of:get(t.key)
-    talkers[i] = {src_ip = t.key, bytes = t.count, error = t.error, destinations = dests and dests:count()}
-  end
+  for i, t in ipairs(bytes_of:list(TALKERS)) do row(talkers, i, t) end
   dragonfly.output_event(default_output, {event_type = "top-talkers", time = os.date("!%Y-%m-%dT%TZ"), flows = flows, bytes = bytes_of:total(),
     talkers = talkers})
   flows, dests_of = 0, sketch.lru(COUNTERS)

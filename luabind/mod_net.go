@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"dragonfly/engine/lazyjson"
 )
 
 func (s *script) netModule() module {
@@ -42,9 +44,9 @@ func (s *script) netModule() module {
 				`assert(net.is_private("192.168.0.1") and net.is_private("8.8.8.8") == false)`, n.isPrivate},
 			{"is_internal", "is_internal(ip [, set]) -> boolean | nil", "Whether ip is in set; without set, whether its class is private, loopback, link-local or cgnat.",
 				`assert(net.is_internal("fe80::1") and not net.is_internal("10.0.0.1", net.cidr("172.16.0.0/12")))`, n.isInternal},
-			{"internal", "internal(src, dest [, set]) -> list, code",
-				"The internal ones of two addresses as a list, and a code as dragonfly-mle's: 0 only src, 1 only dest, 2 both, 3 none. What counts as internal is as in is_internal.",
-				`local list, code = net.internal("8.8.8.8", "10.0.0.1") assert(list[1] == "10.0.0.1" and code == 1)`, n.internal},
+			{"internal", "internal(src, dest [, set]) -> {internal_ips, internal_ip_code}",
+				"Which of two addresses are internal, as dragonfly-mle's internal-ip says it: a list of those, src first, and a code: 0 only src, 1 only dest, 2 both, 3 none. What counts as internal is as in is_internal.",
+				`local i = net.internal("8.8.8.8", "10.0.0.1") assert(i.internal_ips[1] == "10.0.0.1" and i.internal_ip_code == 1)`, n.internal},
 			{"version", "version(ip) -> 4 | 6 | nil", "The version of an address.", `assert(net.version("::1") == 6 and net.version("x") == nil)`, n.version},
 			{"normalize", "normalize(ip) -> text | nil", "The address in its shortest form (RFC 5952), fit as a key.",
 				`assert(net.normalize("FE80:0::0:1") == "fe80::1" and net.normalize("::ffff:10.0.0.1") == "10.0.0.1")`, n.normalize},
@@ -68,6 +70,7 @@ type netFuncs struct {
 	script  *script
 	set     *lua.LTable           // metatable of sets
 	classes map[string]lua.LValue // made once
+	buf     []byte                // of internal
 }
 
 // address returns argument i as an address. ok is false for nil, null, numbers and text that is none. Other types raise,
@@ -260,28 +263,32 @@ const (
 	codeSrc, codeDest, codeBoth, codeNone = 0, 1, 2, 3
 )
 
+// internal returns a view: it costs a quarter of a table, and is copied as it is when the event goes on
+// (BenchmarkAnalyzers/internal-ip: 3.1 -> 2.3 us).
 func (n *netFuncs) internal(L *lua.LState) int {
 	set := n.optSet(L, 3)
 	src, ok1 := n.address(L, 1)
 	dest, ok2 := n.address(L, 2)
 	ok1, ok2 = ok1 && inside(set, src), ok2 && inside(set, dest)
-	list := L.CreateTable(2, 0)
-	list.Metatable = n.vs.arrayMeta // an empty list is [], not {}
-	code := codeNone
+	code := byte(codeNone)
+	n.buf = append(n.buf[:0], `{"internal_ips":[`...)
 	if ok1 {
-		list.Append(L.Get(1))
+		n.buf = lazyjson.AppendQuoted(n.buf, lua.LVAsString(L.Get(1)))
 		code = codeSrc
 	}
-	if ok2 {
-		list.Append(L.Get(2))
+	if ok1 && ok2 {
+		n.buf = append(n.buf, ',')
+		code = codeBoth
+	} else if ok2 {
 		code = codeDest
 	}
-	if ok1 && ok2 {
-		code = codeBoth
+	if ok2 {
+		n.buf = lazyjson.AppendQuoted(n.buf, lua.LVAsString(L.Get(2)))
 	}
-	L.Push(list)
-	L.Push(n.vs.internNumber(float64(code)))
-	return 2
+	n.buf = append(n.buf, `],"internal_ip_code":`...)
+	n.buf = append(n.buf, '0'+code, '}')
+	L.Push(n.vs.value(string(n.buf), nil))
+	return 1
 }
 
 func (n *netFuncs) version(L *lua.LState) int {
