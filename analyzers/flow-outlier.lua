@@ -43,7 +43,7 @@
 
 local LEARN = 10 -- flows of a service before it is judged; the fewer there are, the wider is what counts as usual
 local SCORE = 6 -- |z| of a finding
-local LEAST_MAD = 0.05 -- of log10: sizes within 12 % are the same
+local LEAST_MAD = 0.1 -- of log10: a finding is at least 7.7 times larger or smaller than usual
 local MEMORY = 5000 -- flows; then all counts are halved
 local SERVICES = 1000 -- that are remembered
 

@@ -56,10 +56,10 @@ func (s *script) sketchModule() module {
 
 		{"lru:get", "get(key [, time]) -> value | nil", "The value of a key, which becomes the last used; nil for a nil key. " + key + "With a ttl, time is as in window:count, by default the clock.",
 			`assert(sketch.lru(10):get("a") == nil)`, k.lruGet},
-		{"lru:put", "put(key, value [, time])", "Sets a key to any value; nil deletes it. A nil key is an error.", `local c = sketch.lru(10) c:put("a", {1}) assert(c:get("a")[1] == 1)`, k.lruPut},
+		{"lru:put", "put(key, value [, time])", "Sets a key to any value; nil deletes it. A nil key is an error. An event, or a part of one, as a value keeps the memory of the whole event: take strings and numbers out of it.", `local c = sketch.lru(10) c:put("a", {1}) assert(c:get("a")[1] == 1)`, k.lruPut},
 		{"lru:incr", "incr(key [, n [, time]]) -> n", "Adds n (default 1) to the number at a key, 0 if there is none, and returns it. A ttl counts from the first incr.", `assert(sketch.lru(10):incr("a", 2) == 2)`, k.lruIncr},
 		{"lru:delete", "delete(key) -> boolean", "Forgets a key; whether it was known.", `assert(not sketch.lru(10):delete("a"))`, k.lruDelete},
-		{"lru:list", "list([n]) -> {{key, value}, ...}", "The n (all, if missing) keys used last with their values, the last used first. Expired ones are left out by the clock.",
+		{"lru:list", "list([n [, time]]) -> {{key, value}, ...}", "The n (all, if missing) keys used last with their values, the last used first, without expired ones.",
 			`local c = sketch.lru(10) c:put("a", 1) c:put("b", 2) assert(c:list()[1].key == "b" and #c:list(1) == 1)`, k.lruList},
 		{"lru:len", "len() -> n", "How many keys are held; expired ones may be among them.", `assert(sketch.lru(10):len() == 0)`, k.lruLen},
 

@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"dragonfly/engine"
 )
 
 // communityVectors are those of the specification: baseline_deflt.json and baseline_seed1.json of corelight/community-id-spec.
@@ -570,4 +573,46 @@ func BenchmarkNet(b *testing.B) {
 		}
 		b.ReportMetric(200_000*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
 	})
+}
+
+// TestNetworkSetsAreSharedByWorkers looks up in several interpreters at once: for the race detector.
+func TestNetworkSetsAreSharedByWorkers(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "list.txt"), []byte("10.0.0.0/8,lab,1\n"), 0o644)
+	os.WriteFile(filepath.Join(dir, "a.lua"), []byte(`
+		function loop(e)
+			local set = net.load_cidr("list.txt")
+			local name, n = set:columns(e.src_ip)
+			local value, prefix = set:lookup(e.src_ip)
+			assert(name == "lab" and n == "1" and value == "lab" and prefix == "10.0.0.0/8" and net.class(e.src_ip) == "private")
+		end`), 0o644)
+	l, err := NewLoader(dir, Options{Stdout: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p, err := l.Program("a.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 4 {
+		wg.Go(func() {
+			var out engine.Results
+			s, err := p.Load(engine.ScriptEnv{Stage: "a", Router: &tags{byRoute: map[engine.Route]string{}, routes: map[string]engine.Route{}}}, &out)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			for range 300 {
+				ev, _ := engine.NewEvent(`{"src_ip":"10.1.2.3"}`)
+				if err := s.Handle(&ev, &out); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
 }

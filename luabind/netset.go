@@ -224,7 +224,10 @@ func (f *networkFiles) load(l *Loader, name string) (*networkSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(append([]byte(name+"\x00"), data...)) // messages name the file
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00", name) // messages name the file
+	h.Write(data)
+	sum := [sha256.Size]byte(h.Sum(nil))
 	file := f.bySum[sum].Value()
 	if file == nil {
 		file = parseNetworks(name, data)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -452,6 +453,37 @@ func TestCounterCountsExactly(t *testing.T) {
 	c.Incr("one more", -3)
 	if c.Len() != len(counts) || c.Given() != 1 || c.Count("one more") != -3 {
 		t.Error("the capacity is not kept")
+	}
+}
+
+// TestKeysThatComeAndGoTakeNoMemory adds a million keys once each: what is held must stay what the capacity says.
+func TestKeysThatComeAndGoTakeNoMemory(t *testing.T) {
+	lru, _ := NewLRU[int](1000, 0)
+	top, _ := NewTopK(1000)
+	window, _ := NewWindow(60, 6, 1000)
+	counter, _ := NewCounter(1000)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := uint64(0)
+	for i := range 1_000_000 {
+		if i == 10_000 {
+			before = heap()
+		}
+		key := "a key of some length " + strconv.Itoa(i)
+		lru.Put(key, i, 0)
+		top.Add(key, 1)
+		window.Add(key, float64(i)/1000, 1)
+		counter.Incr(key, 1)
+	}
+	if after := heap(); after > before+500_000 {
+		t.Errorf("the heap grew from %d to %d bytes", before, after)
+	}
+	if lru.Len() != 1000 || top.Len() != 1000 || window.Len() != 1000 || counter.Len() != 1000 {
+		t.Error("a capacity is not kept")
 	}
 }
 

@@ -10,7 +10,8 @@ const MaxBuckets = 1000
 
 // Window counts per key over the last seconds. Time is cut into buckets of seconds/buckets each; a count covers the
 // bucket that now lies in and the buckets-1 before it, so between seconds - seconds/buckets and seconds. Within that it
-// is exact. Of more than keys keys the least recently used are given up. A key costs about 150 bytes and 8 per bucket.
+// is exact. Of more than keys keys the least recently used are given up. A time in the far future makes its key drop all
+// that comes before, until it is given up or deleted. A key costs about 150 bytes and 8 per bucket.
 type Window struct {
 	width   float64 // of a bucket in seconds
 	buckets int
