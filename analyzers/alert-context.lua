@@ -26,14 +26,13 @@
 --   "alert":{"signature_id":1}}
 
 local dns = require 'lib/dns'
-local lru = require 'lib/lru'
 
 local FLOWS = 5000 -- flows that are remembered, per kind of name
 local ADDRESSES = 5000 -- addresses whose name is remembered
 
 local dns_of, sni_of, host_of, url_of, ssh_of = -- by flow_id, as a string
-  lru.new(FLOWS), lru.new(FLOWS), lru.new(FLOWS), lru.new(FLOWS), lru.new(FLOWS)
-local names = lru.new(ADDRESSES) -- address -> name that it was the answer to
+  sketch.lru(FLOWS), sketch.lru(FLOWS), sketch.lru(FLOWS), sketch.lru(FLOWS), sketch.lru(FLOWS)
+local names = sketch.lru(ADDRESSES) -- address -> name that it was the answer to
 
 local function member(t, key)
   if type(t) == "table" then return t[key] end
@@ -41,14 +40,14 @@ end
 
 local function learn(of, event, value)
   local id = event.flow_id
-  if id and value then lru.put(of, tostring(id), value) end
+  if id and value then of:put(tostring(id), value) end
 end
 
 local function learn_answers(d, name)
   local answers = d.answers or {d} -- v1 has one answer per event
   for i = 1, #answers do
     local a = answers[i]
-    if (a.rrtype == "A" or a.rrtype == "AAAA") and a.rdata then lru.put(names, a.rdata, name) end
+    if (a.rrtype == "A" or a.rrtype == "AAAA") and type(a.rdata) == "string" then names:put(a.rdata, name) end
   end
 end
 
@@ -65,8 +64,8 @@ end
 
 local function context(event)
   local id = tostring(event.flow_id)
-  local found = {dns = lru.get(dns_of, id) or lru.get(names, event.dest_ip or "") or lru.get(names, event.src_ip or ""),
-    sni = lru.get(sni_of, id), http_host = lru.get(host_of, id), url = lru.get(url_of, id), ssh = lru.get(ssh_of, id)}
+  local found = {dns = dns_of:get(id) or names:get(event.dest_ip) or names:get(event.src_ip),
+    sni = sni_of:get(id), http_host = host_of:get(id), url = url_of:get(id), ssh = ssh_of:get(id)}
   if next(found) then return found end
 end
 

@@ -5,7 +5,7 @@
 -- Of the starts of flows from one src_ip to one dest_ip and port it keeps the mean interval and the mean deviation
 -- from it. From COUNT intervals of at least SHORTEST seconds on, a deviation below JITTER of the mean is a beacon.
 -- Software that asks for updates or the time is one, too: list its ports in IGNORE. With several workers
--- use shard_by = {"src_ip", "dest_ip"}. Bounded: PAIRS pairs are known, at most twice as many are held.
+-- use shard_by = {"src_ip", "dest_ip"}. Bounded: the PAIRS pairs seen last are known.
 --
 -- Example config:
 -- default_analyzer = "write"
@@ -45,7 +45,6 @@
 --   "proto":"TCP","flow":{"start":"2026-11-20T08:06:00.0+0000"}}
 
 local eve = require 'lib/eve'
-local lru = require 'lib/lru'
 
 local COUNT = 6 -- intervals
 local SHORTEST = 5 -- seconds
@@ -53,7 +52,7 @@ local JITTER = 0.1
 local IGNORE = { [53] = true, [123] = true } -- dest_port
 local PAIRS = 5000
 
-local pairs_of = lru.new(PAIRS) -- {last=, n=, mean=, dev=} by client and service; times in seconds
+local pairs_of = sketch.lru(PAIRS) -- {last=, n=, mean=, dev=} by client and service; times in seconds
 
 local function report(event, p)
   local message = ("every %.1f s to %s"):format(p.mean, eve.service(event))
@@ -70,14 +69,14 @@ local function note(p, interval)
 end
 
 local function look(event, start)
-  local now = start and dragonfly.date2epoch(start)
+  local now = type(start) == "string" and dragonfly.date2epoch(start)
   if not now then
     return
   end
   local key = eve.pair(event)
-  local p = lru.get(pairs_of, key)
+  local p = pairs_of:get(key)
   if not p then
-    lru.put(pairs_of, key, { last = now, n = 0, mean = 0, dev = 0 })
+    pairs_of:put(key, { last = now, n = 0, mean = 0, dev = 0 })
     return
   end
   local interval = now - p.last

@@ -21,18 +21,24 @@
 
 local dns = require 'lib/dns'
 local eve = require 'lib/eve'
-local lru = require 'lib/lru'
 
 local LIMIT = 200000 -- domains that are remembered
 
-local seen = lru.new(LIMIT)
+local seen = sketch.lru(LIMIT)
+
+local function member(t, key)
+  if type(t) == "table" then return t[key] end
+end
 
 local function name_in(event)
   local kind = event.event_type
-  if kind == "dns" then return event.dns and not dns.is_answer(event.dns) and dns.name(event.dns) end
-  if kind == "tls" then return event.tls and event.tls.sni end
-  if kind == "quic" then return event.quic and event.quic.sni end
-  if kind == "http" then return event.http and event.http.hostname end
+  if kind == "dns" then
+    local d = event.dns
+    return type(d) == "table" and not dns.is_answer(d) and dns.name(d)
+  end
+  if kind == "tls" then return member(event.tls, "sni") end
+  if kind == "quic" then return member(event.quic, "sni") end
+  if kind == "http" then return member(event.http, "hostname") end
 end
 
 function setup()
@@ -40,9 +46,9 @@ end
 
 function loop(event)
   local name = name_in(event)
-  local registered = name and eve.registered(name) -- nil for addresses
-  if registered and not lru.get(seen, registered) then
-    lru.put(seen, registered, true)
+  local registered = type(name) == "string" and eve.registered(name) -- nil for addresses
+  if registered and not seen:get(registered) then
+    seen:put(registered, true)
     dragonfly.output_event(default_output, {event_type = "finding", finding = "new domain", domain = registered, name = name,
       src_ip = event.src_ip, seen_in = event.event_type})
   end

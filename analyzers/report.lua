@@ -10,13 +10,12 @@
 --   "alert":{"signature":"OLD CLIENT","severity":1}}
 
 local eve = require 'lib/eve'
-local lru = require 'lib/lru'
 
-local ADDRESSES, SIGNATURES = 5000, 500 -- that are remembered; at most twice as many are held
+local ADDRESSES, SIGNATURES = 5000, 500 -- that are remembered
 local TALKERS = 5 -- addresses shown
 
-local talkers = lru.new(ADDRESSES) -- events by src_ip
-local alerts = lru.new(SIGNATURES) -- {n, severity, signature, pair, context} by signature
+local talkers = sketch.counter(ADDRESSES) -- events by src_ip
+local alerts = sketch.lru(SIGNATURES) -- {n, severity, signature, pair, context} by signature
 
 -- words puts event.context into one short piece.
 local function words(context)
@@ -31,10 +30,10 @@ end
 
 local function note(event, alert)
   local signature = tostring(alert.signature)
-  local a = lru.get(alerts, signature)
+  local a = alerts:get(signature)
   if not a then
     a = {n = 0, severity = alert.severity or 9, signature = signature, context = ""}
-    lru.put(alerts, signature, a)
+    alerts:put(signature, a)
   end
   a.n = a.n + 1
   a.pair = (event.src_ip or "?") .. " > " .. eve.service(event)
@@ -43,7 +42,7 @@ local function note(event, alert)
 end
 
 function loop(event)
-  if event.src_ip then lru.add(talkers, event.src_ip, 1) end
+  if event.src_ip then talkers:incr(event.src_ip) end
   local alert = event.event_type == "alert" and event.alert
   if type(alert) == "table" then note(event, alert) end
   dragonfly.analyze_event(default_analyzer, event)
@@ -54,32 +53,15 @@ local function cut(text, width)
   return text
 end
 
-local function append(list, key, value) list[#list + 1] = {key = key, value = value} end
-
--- rows returns {key, value} of what a cache holds, unordered.
-local function rows(cache)
-  local list = {}
-  for key, value in pairs(cache.old) do
-    if cache.young[key] == nil then append(list, key, value) end
-  end
-  for key, value in pairs(cache.young) do append(list, key, value) end
-  return list
-end
-
 local function print_talkers()
-  local list = rows(talkers)
-  table.sort(list, function(a, b)
-    if a.value ~= b.value then return a.value > b.value end
-    return a.key < b.key
-  end)
-  print(("Top talkers (of %d addresses)"):format(#list))
-  for i = 1, #list do
-    if i <= TALKERS then print(("  %-39s %8d"):format(list[i].key, list[i].value)) end
+  print(("Top talkers (of %d addresses)"):format((talkers:len())))
+  for _, t in ipairs(talkers:top(TALKERS)) do
+    print(("  %-39s %8d"):format(t.key, t.count))
   end
 end
 
 local function print_alerts()
-  local list = rows(alerts)
+  local list = alerts:list()
   table.sort(list, function(x, y)
     local a, b = x.value, y.value
     if a.severity ~= b.severity then return a.severity < b.severity end

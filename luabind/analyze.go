@@ -74,7 +74,7 @@ var knownGlobals = map[string]bool{
 // knownModules are tables whose functions end.
 var knownModules = map[string]bool{
 	"string": true, "table": true, "math": true, "os": true, "io": true, "bit": true, "cjson": true, "cjson_safe": true, "json": true, "marshal": true,
-	"dragonfly": true, "hiredis": true, "http": true, "redis": true, "net": true, "model": true,
+	"dragonfly": true, "hiredis": true, "http": true, "redis": true, "net": true, "model": true, "hash": true, "sketch": true,
 }
 
 // knownMethods end, whatever they are called on: of strings, files, Redis connections.
@@ -82,6 +82,8 @@ var knownMethods = map[string]bool{
 	"byte": true, "find": true, "format": true, "gmatch": true, "gsub": true, "len": true, "lower": true, "match": true, "rep": true,
 	"reverse": true, "sub": true, "upper": true, "command": true, "command_line": true, "append_command": true, "get_reply": true,
 	"close": true, "read": true, "write": true, "lines": true, "predict": true, "explain": true,
+	"add": true, "columns": true, "contains": true, "count": true, "decay": true, "delete": true, "get": true, "incr": true, "list": true, "lookup": true,
+	"mad": true, "max": true, "median": true, "merge": true, "min": true, "put": true, "quantile": true, "reset": true, "size": true, "top": true, "total": true,
 }
 
 func (a *analysis) define(name string, f *funcInfo) {

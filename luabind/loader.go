@@ -38,6 +38,8 @@ type Loader struct {
 	ownStore             *store.Store     // made by redisClient
 	dialer               func(address string) (store.Client, error)
 	eval                 *evaluator // guarded by the store that calls it
+
+	networks networkFiles // of net.load_cidr
 }
 
 // Options of a Loader; the zero value is fine.

@@ -5,10 +5,11 @@ import lua "github.com/yuin/gopher-lua"
 // module is one Lua library as scripts see it and as the README's reference documents it. A module's constructor is
 // called once per interpreter: its functions belong to that interpreter's worker.
 type module struct {
-	Name   string // global name, also what require takes: "cjson"
-	Doc    string // one sentence
-	Funcs  []hostFunc
-	Values map[string]lua.LValue // constants of the module's table
+	Name    string // global name, also what require takes: "cjson"
+	Doc     string // one sentence
+	Funcs   []hostFunc
+	Methods []hostFunc            // of the userdata that Funcs return; Name is "set:contains", Sig "contains(ip) -> boolean"
+	Values  map[string]lua.LValue // constants of the module's table
 }
 
 // hostFunc is a function of a module.

@@ -39,6 +39,10 @@ func Reference(kinds Kinds) string {
 		for _, f := range m.Funcs {
 			fmt.Fprintf(&b, "- `%s.%s` — %s\n", m.Name, f.Sig, f.Doc)
 		}
+		for _, f := range m.Methods {
+			class, _, _ := strings.Cut(f.Name, ":")
+			fmt.Fprintf(&b, "- `%s:%s` — %s\n", class, f.Sig, f.Doc)
+		}
 	}
 	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestEveryHostFunctionHasAnExampleThatRuns(t *testing.T) {
 	s := referenceScript()
 	defer s.Close()
 	for _, m := range s.modules() {
-		for _, f := range m.Funcs {
+		for _, f := range slices.Concat(m.Funcs, m.Methods) {
 			t.Run(m.Name+"."+f.Name, func(t *testing.T) {
 				if f.Doc == "" || f.Sig == "" || f.Example == "" {
 					t.Fatal("lacks Doc, Sig or Example")

@@ -61,7 +61,12 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 
 // modules returns every module that scripts see.
 func (s *script) modules() []module {
-	list := []module{s.dragonflyModule(), s.hiredisModule(), s.redisModule(), s.httpModule()}
+	list := []module{
+		s.dragonflyModule(),
+		s.hiredisModule(), s.redisModule(),
+		s.httpModule(),
+		s.netModule(), hashModule(), s.sketchModule(),
+	}
 	list = append(list, cjsonModules(s.views)...)
 	return append(list, libModules()...)
 }

@@ -18,7 +18,8 @@ var allowed = map[string][]string{
 	"engine/lazyjson": {},
 	"engine/input":    {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/input/lines", "dragonfly/engine/input/internal/", "github.com/", "golang.org/"},
 	"engine/output":   {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/output/internal/", "github.com/", "golang.org/"},
-	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "github.com/", "golang.org/"},
+	"engine/sketch":   {},
+	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/sketch", "github.com/", "golang.org/"},
 	"cmd":             {"dragonfly/", "golang.org/"},
 	"test":            {"dragonfly/", "github.com/", "golang.org/"},
 }
