@@ -62,6 +62,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 func (s *script) modules() []module {
 	list := []module{s.dragonflyModule(), s.httpModule()}
 	list = append(list, cjsonModules(s.views)...)
+	list = append(list, domainModule(), textModule())
 	return append(list, libModules()...)
 }
 

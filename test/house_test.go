@@ -16,9 +16,10 @@ import (
 var allowed = map[string][]string{
 	"engine":          {"dragonfly/engine/lazyjson"},
 	"engine/lazyjson": {},
+	"engine/domain":   {"golang.org/x/net/publicsuffix"},
 	"engine/input":    {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/input/lines", "dragonfly/engine/input/internal/", "github.com/", "golang.org/"},
 	"engine/output":   {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/output/internal/", "github.com/", "golang.org/"},
-	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "github.com/", "golang.org/"},
+	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/domain", "github.com/", "golang.org/"},
 	"cmd":             {"dragonfly/", "golang.org/"},
 	"test":            {"dragonfly/", "github.com/", "golang.org/"},
 }

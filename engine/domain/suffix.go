@@ -42,6 +42,10 @@ func suffixAt(host string) (at int, section Section) {
 func lookUp(host string) (at int, section Section) {
 	suffix, icann := publicsuffix.PublicSuffix(host)
 	at = len(host) - len(suffix)
+	if icann && at > 0 && strings.IndexByte(suffix, '.') >= 0 {
+		// Beside longer private suffixes (dualstack.us-east-1.amazonaws.com) the library says icann for what is private.
+		_, icann = publicsuffix.PublicSuffix(suffix)
+	}
 	switch {
 	case icann:
 		return at, ICANN

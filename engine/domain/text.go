@@ -163,3 +163,24 @@ func IsHex(text string) bool {
 	}
 	return text != ""
 }
+
+// IsBase64 reports whether text is base64 (RFC 4648, either alphabet, padding optional): not empty, of a possible length.
+func IsBase64(text string) bool {
+	n := len(text)
+	for i := 0; i < 2 && n > 0 && len(text)%4 == 0 && text[n-1] == '='; i++ {
+		n--
+	}
+	standard, url := false, false
+	for i := range n {
+		switch c := text[i]; {
+		case charClass[c]&(isLetter|isDigit) != 0:
+		case c == '+', c == '/':
+			standard = true
+		case c == '-', c == '_':
+			url = true
+		default:
+			return false
+		}
+	}
+	return n > 0 && n%4 != 1 && !(standard && url)
+}

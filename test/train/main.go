@@ -40,7 +40,7 @@ func main() {
 	families := flag.Int("families", 1600, "families drawn at random to train from, besides those in the data")
 	flag.Parse()
 	p := params{seed: *seed, folds: 5, families: *families, names: 25,
-		forest: forestParams{trees: *trees, leaves: *leaves, least: 8, tries: 6, bins: 48}}
+		forest: forestParams{trees: *trees, leaves: *leaves, least: 8, tries: 8, bins: 48}}
 	if err := run(os.Stdout, *data, *root, p, *only); err != nil {
 		log.Fatal(err)
 	}
