@@ -74,7 +74,7 @@ var knownGlobals = map[string]bool{
 // knownModules are tables whose functions end.
 var knownModules = map[string]bool{
 	"string": true, "table": true, "math": true, "os": true, "io": true, "bit": true, "cjson": true, "cjson_safe": true, "json": true, "marshal": true,
-	"dragonfly": true, "hiredis": true, "http": true, "redis": true, "net": true, "model": true, "hash": true, "sketch": true,
+	"dragonfly": true, "hiredis": true, "http": true, "redis": true, "net": true, "model": true, "hash": true, "sketch": true, "domain": true, "text": true,
 }
 
 // knownMethods end, whatever they are called on: of strings, files, Redis connections.

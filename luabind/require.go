@@ -10,7 +10,7 @@ import (
 func isModule(name string) bool {
 	switch name {
 	case "string", "table", "math", "os", "io", "coroutine", "debug", "bit", "package", "table.new", "_G",
-		"dragonfly", "cjson", "cjson_safe", "cjson.safe", "json", "marshal", "http", "hiredis", "redis", "net", "model", "hash", "sketch":
+		"dragonfly", "cjson", "cjson_safe", "cjson.safe", "json", "marshal", "http", "hiredis", "redis", "net", "model", "hash", "sketch", "domain", "text":
 		return true
 	}
 	return false

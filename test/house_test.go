@@ -14,12 +14,16 @@ import (
 // allowed says what a package of ours may import besides the standard library: prefixes of import paths. The longest
 // matching directory counts.
 var allowed = map[string][]string{
-	"engine":          {"dragonfly/engine/lazyjson"},
+	"engine":          {"dragonfly/engine/lazyjson", "dragonfly/engine/durable"},
 	"engine/lazyjson": {},
+	"engine/domain":   {"golang.org/x/net/publicsuffix"},
 	"engine/input":    {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/input/lines", "dragonfly/engine/input/internal/", "github.com/", "golang.org/"},
 	"engine/output":   {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/output/internal/", "github.com/", "golang.org/"},
 	"engine/sketch":   {},
-	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/sketch", "github.com/", "golang.org/"},
+	"engine/durable":  {},
+	"engine/model":    {},
+	"engine/store":    {"dragonfly/engine/durable", "dragonfly/engine/store", "github.com/redis/go-redis/v9"},
+	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/sketch", "dragonfly/engine/domain", "dragonfly/engine/model", "dragonfly/engine/store", "github.com/", "golang.org/"},
 	"cmd":             {"dragonfly/", "golang.org/"},
 	"test":            {"dragonfly/", "github.com/", "golang.org/"},
 }

@@ -46,24 +46,8 @@ function eve.notice(event, name, message)
   }
 end
 
--- registered returns the part of a host name that was registered, in lower case: "example.co.uk" of
--- "www.Example.co.uk.", or nil for an address or a single label. Second levels such as co.uk are
--- known by their form (a short label below a country); this is no public suffix list.
-local SECOND = { ac = true, co = true, com = true, edu = true, gov = true, net = true, org = true, mil = true, ne = true, ["or"] = true }
-function eve.registered(name)
-  if name:find("^[%d.]+$") or name:find(":", 1, true) then
-    return nil
-  end
-  local host = name:lower():match("^(.-)%.?$")
-  local domain = host:match("([^.]+%.[^.]+)$")
-  if not domain then
-    return nil
-  end
-  local second, top = domain:match("^([^.]+)%.([^.]+)$")
-  if #top == 2 and SECOND[second] then
-    return host:match("([^.]+%.[^.]+%.[^.]+)$") or domain
-  end
-  return domain
-end
+-- registered returns the registered domain of a host name by the public suffix list, in lower case: "example.co.uk"
+-- of "www.Example.co.uk."; nil for an address, a reverse zone, a single label or a public suffix.
+eve.registered = domain.registered
 
 return eve
