@@ -58,8 +58,8 @@ func (s *source) pick(of []string) string { return of[s.n(len(of))] }
 
 // grammarGroup is a group whose grammars are parsed.
 type grammarGroup struct {
-	name  string
-	nodes []node
+	name        string
+	nodes, fill []node
 }
 
 // generator makes sequences of commands.
@@ -67,20 +67,20 @@ type generator struct {
 	source
 	groups []grammarGroup
 	large  []node
-	count  int // commands so far: makes each time to live different from all before
+	count  int               // commands so far: makes each time to live different from all before
+	open   [connections]bool // in a transaction, as far as the generator knows
 }
 
 // newGenerator returns a generator of commands; those of scripting only if the store has them.
 func newGenerator(src source, scripts bool) *generator {
 	g := &generator{source: src}
-	all := groups
-	if scripts {
-		all = append(all[:len(all):len(all)], scripting)
-	}
-	for _, gr := range all {
+	for _, gr := range groups(scripts) {
 		parsed := grammarGroup{name: gr.name}
 		for _, text := range gr.grammars {
 			parsed.nodes = append(parsed.nodes, parse(text))
+		}
+		for _, text := range gr.fill {
+			parsed.fill = append(parsed.fill, parse(text))
 		}
 		g.groups = append(g.groups, parsed)
 	}
@@ -92,8 +92,8 @@ func newGenerator(src source, scripts bool) *generator {
 
 // sequence returns length commands, or as many as there are bytes for. Most are about one type, so that its values grow.
 func (g *generator) sequence(length int) []step {
-	g.count = 0
-	theme := g.n(len(g.groups))
+	g.count, g.open = 0, [connections]bool{}
+	theme := g.group()
 	var steps []step
 	for len(steps) < length && !g.ended() {
 		steps = append(steps, g.step(theme))
@@ -101,32 +101,62 @@ func (g *generator) sequence(length int) []step {
 	return steps
 }
 
+// group chooses a group, those with more commands more often.
+func (g *generator) group() int {
+	sum := 0
+	for _, gr := range g.groups {
+		sum += len(gr.nodes) + 5
+	}
+	at := g.n(sum)
+	for i, gr := range g.groups {
+		if at -= len(gr.nodes) + 5; at < 0 {
+			return i
+		}
+	}
+	return 0
+}
+
 func (g *generator) step(theme int) step {
 	g.count++
 	st := step{conn: actor}
-	if g.n(8) == 0 {
+	if g.n(8) == 7 {
 		st.conn = other
 	}
-	if g.n(150) == 0 {
-		st.args = g.expand(g.large[g.n(len(g.large))], nil)
-		return st
-	}
-	if g.n(3) == 0 {
-		theme = g.n(len(g.groups))
-	}
-	// FLUSHALL is in the last group but one: it must not come so often that nothing grows.
-	for {
-		nodes := g.groups[theme].nodes
-		st.args = g.expand(nodes[g.n(len(nodes))], nil)
-		if strings.HasPrefix(st.args[0], "FLUSH") && g.n(4) != 0 && !g.ended() {
-			continue
-		}
-		break
-	}
-	if g.n(10) == 0 {
-		st.args = g.spoil(st.args)
+	st.args = g.command(theme, st.conn)
+	switch strings.ToUpper(st.args[0]) {
+	case "MULTI":
+		g.open[st.conn] = true
+	case "EXEC", "DISCARD":
+		g.open[st.conn] = false
 	}
 	return st
+}
+
+func (g *generator) command(theme, conn int) []string {
+	if g.open[conn] && g.n(6) == 0 {
+		return []string{g.pick([]string{"EXEC", "EXEC", "EXEC", "DISCARD"})}
+	}
+	switch k := g.n(128); {
+	case k == 0:
+		return g.expand(g.large[g.n(len(g.large))], nil)
+	case k < 12 || g.count < 6:
+		if fill := g.groups[theme].fill; len(fill) > 0 && g.n(4) != 0 {
+			return g.expand(fill[g.n(len(fill))], nil)
+		}
+		fill := g.groups[g.n(len(typed))].fill
+		return g.expand(fill[g.n(len(fill))], nil)
+	case k < 50:
+		theme = g.group()
+	}
+	nodes := g.groups[theme].nodes
+	args := g.expand(nodes[g.n(len(nodes))], nil)
+	if strings.HasPrefix(args[0], "FLUSH") && g.n(2) == 0 { // or nothing grows
+		args = []string{"DBSIZE"}
+	}
+	if g.n(10) == 9 {
+		args = g.spoil(args)
+	}
+	return args
 }
 
 // spoil makes a command wrong, or strange.
@@ -192,10 +222,11 @@ func (g *generator) expand(n node, out []string) []string {
 	return out
 }
 
-// keyNames are all keys; each type has two that are mostly its own.
-var keyNames = []string{"s1", "s2", "h1", "h2", "l1", "l2", "t1", "t2", "z1", "z2", "p1", "p2", "x1", "x2", "", "k\x00\xff"}
+// keyNames are all keys; each type has two that are mostly its own; y1 and y2 are
+// sorted sets of one score.
+var keyNames = []string{"s1", "s2", "h1", "h2", "l1", "l2", "t1", "t2", "z1", "z2", "p1", "p2", "x1", "x2", "y1", "y2", "", "k\x00\xff"}
 
-var ownKeys = map[string]int{"ks": 0, "kh": 2, "kl": 4, "kt": 6, "kz": 8, "kp": 10, "kx": 12}
+var ownKeys = map[string]int{"ks": 0, "kh": 2, "kl": 4, "kt": 6, "kz": 8, "kp": 10, "kx": 12, "ky": 14}
 
 var long = strings.Repeat("long ", 20) // beyond the 64 bytes of a listpack
 
@@ -259,6 +290,9 @@ func (g *generator) word(w string) []string {
 		}
 		return []string{strconv.Itoa(g.n(8) - 2)}
 	case "idx":
+		if g.n(3) == 0 {
+			return []string{strconv.Itoa(g.n(3) - 1)}
+		}
 		return []string{g.mostly(strconv.Itoa(g.n(15)-7), badInts)}
 	case "cnt":
 		return []string{g.mostly(strconv.Itoa(g.n(6)), append(badInts, "-1", "0", "1000"))}
@@ -310,7 +344,7 @@ func (g *generator) word(w string) []string {
 
 // mostly returns usual, or one time in 12 one of odd.
 func (g *generator) mostly(usual string, odd []string) string {
-	if g.n(12) == 11 {
+	if g.n(16) == 15 {
 		return g.pick(odd)
 	}
 	return usual

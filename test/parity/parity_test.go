@@ -76,11 +76,7 @@ func covered(t *testing.T, r *rig) {
 // commandNames returns the commands of the grammar, each once.
 func commandNames(scripts bool) []string {
 	var names []string
-	all := groups
-	if scripts {
-		all = append(all[:len(all):len(all)], scripting)
-	}
-	for _, g := range all {
+	for _, g := range groups(scripts) {
 		for _, text := range g.grammars {
 			name, _, _ := strings.Cut(text, " ")
 			names = append(names, name)

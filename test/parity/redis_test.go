@@ -80,21 +80,30 @@ func dial(socket string) (*client, error) {
 	return &client{conn, bufio.NewReaderSize(conn, 64<<10), bufio.NewWriterSize(conn, 64<<10)}, nil
 }
 
-// do sends one command and reads its reply; 20 s at most.
-func (c *client) do(args []string) (reply, error) {
+// do sends commands in one write and reads their replies; 20 s at most.
+func (c *client) do(commands ...[]string) ([]reply, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	fmt.Fprintf(c.w, "*%d\r\n", len(args))
-	for _, a := range args {
-		c.w.WriteString("$" + strconv.Itoa(len(a)) + "\r\n")
-		c.w.WriteString(a)
-		c.w.WriteString("\r\n")
+	for _, args := range commands {
+		fmt.Fprintf(c.w, "*%d\r\n", len(args))
+		for _, a := range args {
+			c.w.WriteString("$" + strconv.Itoa(len(a)) + "\r\n")
+			c.w.WriteString(a)
+			c.w.WriteString("\r\n")
+		}
 	}
 	if err := c.w.Flush(); err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	return c.read()
+	replies := make([]reply, len(commands))
+	for i := range replies {
+		var err error
+		if replies[i], err = c.read(); err != nil {
+			return nil, err
+		}
+	}
+	return replies, nil
 }
 
 func (c *client) read() (reply, error) {
@@ -187,7 +196,7 @@ func checkVersion(tb testing.TB, c *client) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(info.str, "redis_version:")
+	_, rest, _ := strings.Cut(info[0].str, "redis_version:")
 	if got, _, _ := strings.Cut(rest, "\r"); !strings.HasPrefix(got, version) {
 		skip(tb, "needs redis-server %sx, found %q", version, got)
 	}
@@ -214,6 +223,8 @@ const (
 type side interface {
 	// do carries out one command on a connection.
 	do(conn int, args ...string) reply
+	// all carries out commands one after the other.
+	all(conn int, commands ...[]string) []reply
 	// reset empties the store and forgets what its connections remember.
 	reset()
 }
@@ -240,21 +251,21 @@ func newServer(tb testing.TB) *server {
 	return s
 }
 
-func (s *server) do(conn int, args ...string) reply {
-	r, err := s.conns[conn].do(args)
+func (s *server) do(conn int, args ...string) reply { return s.all(conn, args)[0] }
+
+func (s *server) all(conn int, commands ...[]string) []reply {
+	replies, err := s.conns[conn].do(commands...)
 	if errors.Is(err, io.EOF) {
-		s.tb.Fatalf("redis-server closed the connection at %q", args)
+		s.tb.Fatalf("redis-server closed the connection at %q", commands)
 	}
 	if err != nil {
-		s.tb.Fatalf("redis-server, at %q: %v", args, err)
+		s.tb.Fatalf("redis-server, at %q: %v", commands, err)
 	}
-	return r
+	return replies
 }
 
 func (s *server) reset() {
-	for i := range s.conns {
-		s.do(i, "RESET")
-	}
-	s.do(observer, "FLUSHALL")
-	s.do(observer, "SCRIPT", "FLUSH")
+	s.do(actor, "RESET")
+	s.do(other, "RESET")
+	s.all(observer, []string{"FLUSHALL"}, []string{"SCRIPT", "FLUSH"})
 }
