@@ -15,6 +15,7 @@ import (
 const (
 	sequences = 2500 // of the ordinary run
 	seqLength = 40   // commands
+	maxFailed = 20   // sequences that are reported
 )
 
 // TestGenerated runs generated sequences. PARITY_SEED=n runs only that one; PARITY_SEQUENCES=n runs as many, from a new
@@ -40,8 +41,8 @@ func TestGenerated(t *testing.T) {
 	failed := 0
 	for seed := first; seed < first+uint64(n); seed++ {
 		if !r.check(t, fmt.Sprintf("PARITY_SEED=%d", seed), generate(seed, r.scripts)) {
-			if failed++; failed == 20 {
-				t.Fatal("20 sequences differ: the others are not run")
+			if failed++; failed == maxFailed {
+				t.Fatalf("%d sequences differ: the others are not run", failed)
 			}
 		}
 	}
