@@ -266,6 +266,10 @@ func (c *Conn) Do(args []string) Reply {
 	}
 	if len(args) < cmd.min || (cmd.max >= 0 && len(args) > cmd.max) {
 		c.spoil()
+		if cmd.name == "exec" {
+			c.multi, c.watch = nil, nil
+			return Err("EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
+		}
 		return errArity(cmd.name)
 	}
 	if c.multi != nil && !cmd.noQueue {

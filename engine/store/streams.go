@@ -130,12 +130,25 @@ func parseID(s string, seq uint64, strict bool) (streamID, bool) {
 	return id, true
 }
 
+// parseUint reads a number as C's strtoull does: blanks, a sign and leading zeros may stand before it. A negative one that
+// has none of these is refused.
 func parseUint(s string) (uint64, bool) {
-	if s == "" || s[0] == '+' || (len(s) > 1 && s[0] == '0') {
+	if n, good := parseInt(s); good {
+		return uint64(n), n >= 0
+	}
+	s = strings.TrimLeft(s, " \t\n\v\f\r")
+	digits := strings.TrimPrefix(s, "-")
+	if digits == s {
+		digits = strings.TrimPrefix(s, "+")
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || digits[0] == '+' {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil
+	if digits != s && s[0] == '-' {
+		n = -n
+	}
+	return n, true
 }
 
 // trimming is MAXLEN or MINID of XADD and XTRIM.
@@ -500,7 +513,7 @@ func xread(c *call) Reply {
 
 func (c *call) xreadStreams(rest []string, count int64) Reply {
 	if len(rest)%2 != 0 {
-		return Err("ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.")
+		return Err("ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")
 	}
 	keys, ids := rest[:len(rest)/2], rest[len(rest)/2:]
 	var out []Reply
@@ -508,10 +521,9 @@ func (c *call) xreadStreams(rest []string, count int64) Reply {
 	for i, a := range ids {
 		s, e, bad := typed[*stream](c, keys[i])
 		switch {
+		case bad != nil:
+			return *bad
 		case a == "$":
-			if bad != nil {
-				return *bad
-			}
 			if e != nil {
 				after[i] = s.last
 			}

@@ -535,6 +535,13 @@ func setBit(c *call) Reply {
 }
 
 func bitCount(c *call) Reply {
+	s, e, bad := c.stringAt(c.args[1])
+	if bad != nil {
+		return *bad
+	}
+	if e == nil {
+		return integer(0)
+	}
 	if len(c.args) == 3 || len(c.args) > 5 {
 		return errSyntax
 	}
@@ -555,10 +562,6 @@ func bitCount(c *call) Reply {
 				return errSyntax
 			}
 		}
-	}
-	s, _, bad := c.stringAt(c.args[1])
-	if bad != nil {
-		return *bad
 	}
 	n := len(s)
 	if byBit {

@@ -153,7 +153,7 @@ var zsetCommands = []command{
 		return array(znodes(picked, withScores))
 	}),
 	read1("zscan", 3, -1, func(c *call) Reply {
-		o, bad := parseScan(c.args, 2, false)
+		cursor, bad := parseCursor(c.args[2])
 		if bad != nil {
 			return *bad
 		}
@@ -163,6 +163,10 @@ var zsetCommands = []command{
 		}
 		if e == nil {
 			return scanReply(0, nil)
+		}
+		o, bad := parseScan(cursor, c.args, 2, false)
+		if bad != nil {
+			return *bad
 		}
 		in, next := c.scanned(o, z.len())
 		var list []Reply
@@ -451,11 +455,11 @@ func (c *call) zrange(q zquery, dest string) Reply {
 			}
 			limited = true
 			i += 2
-		case q.auto && is(a, "rev"):
+		case q.auto && !q.rev && is(a, "rev"):
 			q.rev = true
-		case q.auto && is(a, "bylex"):
+		case q.auto && q.by == byRank && is(a, "bylex"):
 			q.by = byLex
-		case q.auto && is(a, "byscore"):
+		case q.auto && q.by == byRank && is(a, "byscore"):
 			q.by = byScore
 		default:
 			return errSyntax

@@ -166,7 +166,7 @@ func (tx *multi) follow(name string, args []string, answer reply) {
 		tx.queued = append(tx.queued, args)
 	case name == "MULTI" && answer.kind == status:
 		*tx = multi{open: true}
-	case name == "EXEC" && len(args) == 1, name == "DISCARD" && len(args) == 1:
+	case name == "EXEC", name == "DISCARD" && len(args) == 1:
 		*tx = multi{}
 	}
 }

@@ -15,7 +15,7 @@ import (
 const (
 	sequences = 2500 // of the ordinary run
 	seqLength = 40   // commands
-	maxFailed = 20   // sequences that are reported
+	maxFailed = 400  // sequences that are reported
 )
 
 // TestGenerated runs generated sequences. PARITY_SEED=n runs only that one; PARITY_SEQUENCES=n runs as many, from a new
