@@ -53,6 +53,7 @@ func (a streamID) previous() (streamID, bool) {
 // stream is an append-only list of entries with fields, sorted by ID.
 type stream struct {
 	entries []streamEntry
+	nodes   []streamNode
 	last    streamID // also when its entry is gone
 	mem     int64
 }
@@ -77,6 +78,7 @@ func (s *stream) add(e streamEntry) {
 	s.entries = append(s.entries, e)
 	s.last = e.id
 	s.mem += e.bytes()
+	s.book(e)
 }
 
 // search returns the place of the first entry at or behind id.
@@ -87,6 +89,7 @@ func (s *stream) search(id streamID) int {
 
 // cut removes the first n entries.
 func (s *stream) cut(n int) {
+	s.unbookFirst(n)
 	for i := range n {
 		s.mem -= s.entries[i].bytes()
 		s.entries[i] = streamEntry{}
@@ -213,27 +216,16 @@ func (t *trimming) check() *Reply {
 	return nil
 }
 
-// streamNode is how many entries Redis keeps in a node: "~" trims whole nodes only.
-const streamNode = 100
-
 // trim removes entries from the front and returns how many.
 func (t *trimming) trim(s *stream) int {
 	n := 0
-	switch t.kind {
-	case "maxlen":
+	switch {
+	case t.approx:
+		n = t.whole(s)
+	case t.kind == "maxlen":
 		n = max(len(s.entries)-int(min(t.maxlen, math.MaxInt32)), 0)
-	case "minid":
+	case t.kind == "minid":
 		n = s.search(t.minid)
-	}
-	if t.approx {
-		limit := t.limit
-		if limit == 0 {
-			limit = 100 * streamNode
-		}
-		if limit > 0 {
-			n = min(n, int(limit))
-		}
-		n -= n % streamNode
 	}
 	s.cut(n)
 	return n
@@ -274,6 +266,7 @@ var streamCommands = []command{
 			if i := s.search(id); i < len(s.entries) && s.entries[i].id == id {
 				s.mem -= s.entries[i].bytes()
 				s.entries = slices.Delete(s.entries, i, i+1)
+				s.unbook(id)
 				n++
 			}
 		}

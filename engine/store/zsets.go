@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -172,7 +173,11 @@ var zsetCommands = []command{
 		var list []Reply
 		for m, score := range z.all {
 			if in(m) {
-				list = append(list, bulk(m), double(score))
+				text := double(score)
+				if whole := int64(score); !z.large && math.Abs(score) <= math.MaxInt64/2 && float64(whole) == score {
+					text = bulk(strconv.FormatInt(whole, 10))
+				}
+				list = append(list, bulk(m), text)
 			}
 		}
 		return scanReply(next, list)
@@ -512,6 +517,7 @@ func (c *call) zrange(q zquery, dest string) Reply {
 		return array(znodes(picked, withScores))
 	}
 	result := newZset()
+	result.large = len(picked) > 128
 	for _, n := range picked {
 		result.set(n.member, n.score)
 	}
@@ -745,6 +751,7 @@ func (c *call) zalgebra(op algebra, at int, dest string) Reply {
 		return 0
 	}
 	result := newZset()
+	result.large = true
 	switch op {
 	case inter:
 		least := &operands[0]
@@ -802,6 +809,7 @@ func (c *call) zalgebra(op algebra, at int, dest string) Reply {
 	if !isStore {
 		return array(znodes(result.slice(0, result.len(), false), withScores))
 	}
+	result.settle()
 	c.del(dest)
 	if result.len() > 0 {
 		c.put(dest, result)
