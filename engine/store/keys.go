@@ -100,7 +100,7 @@ func (c *call) expire(unit int64, absolute bool) Reply {
 		case is(a, "lt"):
 			lt = true
 		default:
-			return Err("ERR Unsupported option " + a)
+			return Err("ERR Unsupported option " + printable(a))
 		}
 	}
 	if nx && (xx || gt || lt) {

@@ -287,7 +287,13 @@ func unknownCommand(args []string) Reply {
 		}
 		b.WriteString("'" + clip(a, 128-b.Len()) + "' ")
 	}
-	return Err(strings.NewReplacer("\r", " ", "\n", " ").Replace(b.String()))
+	return Err(printable(b.String()))
+}
+
+// printable is text of a client as it may stand in an error: up to a NUL, on one line.
+func printable(s string) string {
+	s, _, _ = strings.Cut(s, "\x00")
+	return strings.NewReplacer("\r", " ", "\n", " ").Replace(s)
 }
 
 func clip(s string, n int) string {

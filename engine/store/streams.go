@@ -345,11 +345,11 @@ func xadd(c *call) Reply {
 			}
 		}
 	}
-	if len(fields) < 2 || len(fields)%2 != 0 {
-		return errArity("xadd")
-	}
 	if bad := t.check(); bad != nil {
 		return *bad
+	}
+	if len(fields) < 2 || len(fields)%2 != 0 {
+		return errArity("xadd")
 	}
 	if !auto && !autoSeq && id == (streamID{}) {
 		return Err("ERR The ID specified in XADD must be greater than 0-0")

@@ -199,25 +199,23 @@ func znodes(nodes []*znode, withScores bool) []Reply {
 func (c *call) zadd(incr bool) Reply {
 	var nx, xx, gt, lt, ch bool
 	i := 2
-	if !incr {
-	options:
-		for ; i < len(c.args); i++ {
-			switch a := c.args[i]; {
-			case is(a, "nx"):
-				nx = true
-			case is(a, "xx"):
-				xx = true
-			case is(a, "gt"):
-				gt = true
-			case is(a, "lt"):
-				lt = true
-			case is(a, "ch"):
-				ch = true
-			case is(a, "incr"):
-				incr = true
-			default:
-				break options
-			}
+options:
+	for ; i < len(c.args); i++ {
+		switch a := c.args[i]; {
+		case is(a, "nx"):
+			nx = true
+		case is(a, "xx"):
+			xx = true
+		case is(a, "gt"):
+			gt = true
+		case is(a, "lt"):
+			lt = true
+		case is(a, "ch"):
+			ch = true
+		case is(a, "incr"):
+			incr = true
+		default:
+			break options
 		}
 	}
 	pairs := c.args[i:]
@@ -320,29 +318,14 @@ func parseScoreBound(s string) (f float64, open, good bool) {
 	if strings.HasPrefix(s, "(") {
 		s, open = s[1:], true
 	}
-	s = strings.TrimLeft(s, " \t\n\v\f\r")
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		s = s[:i]
+	}
 	if s == "" {
 		return 0, open, true
 	}
-	s, good = cFloat(s)
-	if !good {
-		return 0, open, false
-	}
-	f, good = parseFloatLoose(s)
+	f, _, good = strtod(strings.TrimLeft(s, " \t\n\v\f\r"))
 	return f, open, good && f == f
-}
-
-// parseFloatLoose is strtod without a look at the range: too much is infinite.
-func parseFloatLoose(s string) (float64, bool) {
-	if f, good := parseFloat(s); good {
-		return f, true
-	}
-	b, good := longDouble(s)
-	if !good {
-		return 0, false
-	}
-	f, _ := b.Float64()
-	return f, true
 }
 
 func parseLexBound(s string) (text string, inf int, open, good bool) {
