@@ -560,6 +560,9 @@ func bitCount(c *call) Reply {
 		if !good1 || !good2 {
 			return errInt
 		}
+		if from < 0 && to < 0 && from > to {
+			return integer(0) // before the unit is looked at, as in Redis
+		}
 		if len(c.args) == 5 {
 			switch {
 			case is(c.args[4], "bit"):
@@ -572,9 +575,6 @@ func bitCount(c *call) Reply {
 	n := len(s)
 	if byBit {
 		n *= 8
-	}
-	if from < 0 && to < 0 && from > to {
-		return integer(0)
 	}
 	if to < 0 {
 		to = max(to+int64(n), 0)

@@ -724,9 +724,15 @@ func (c *call) zalgebra(op algebra, at int, dest string) Reply {
 	join := func(a, b float64) float64 {
 		switch aggregate {
 		case "min":
-			return math.Min(a, b)
+			if b < a {
+				return b
+			}
+			return a
 		case "max":
-			return math.Max(a, b)
+			if b > a {
+				return b
+			}
+			return a
 		}
 		if sum := a + b; sum == sum {
 			return sum
@@ -735,14 +741,12 @@ func (c *call) zalgebra(op algebra, at int, dest string) Reply {
 	}
 	result := newZset()
 	result.large = true
+	if op != diff { // the order in which scores are added, which shows in their last digit
+		slices.SortStableFunc(operands, func(a, b scored) int { return a.len() - b.len() })
+	}
 	switch op {
 	case inter:
 		least := &operands[0]
-		for i := range operands {
-			if operands[i].len() < least.len() {
-				least = &operands[i]
-			}
-		}
 		count := int64(0)
 	next:
 		for m := range least.all {
