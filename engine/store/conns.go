@@ -39,7 +39,8 @@ var connCommands = []command{
 	}},
 	{name: "quit", min: 1, max: -1, noQueue: true, run: func(c *call) Reply { return ok }},
 	{name: "reset", min: 1, max: 1, noQueue: true, run: func(c *call) Reply {
-		c.conn.multi, c.conn.watch, c.conn.name = nil, nil, ""
+		c.conn.unwatch()
+		c.conn.multi, c.conn.name = nil, ""
 		return status("RESET")
 	}},
 	{name: "publish", min: 3, max: 3, run: func(c *call) Reply {
@@ -227,8 +228,9 @@ func (p *pubsub) remove(conn *Conn, name string, pattern bool) {
 	delete(conn.subs.names, subscription(name, pattern))
 }
 
-// leave ends all subscriptions of a client that goes.
+// leave ends all watches and subscriptions of a client that goes.
 func (c *Conn) leave() {
+	c.unwatch()
 	if c.subs == nil {
 		return
 	}

@@ -170,6 +170,9 @@ var hashCommands = []command{
 		if !good {
 			return errFloat
 		}
+		if by.IsInf() {
+			return Err("ERR value is NaN or Infinity")
+		}
 		val, bad := c.field()
 		if bad != nil {
 			return *bad
@@ -216,7 +219,7 @@ var hashCommands = []command{
 		}))
 	}),
 	read1("hscan", 3, -1, func(c *call) Reply {
-		o, bad := parseScan(c.args, 2, false)
+		cursor, bad := parseCursor(c.args[2])
 		if bad != nil {
 			return *bad
 		}
@@ -226,6 +229,10 @@ var hashCommands = []command{
 		}
 		if e == nil {
 			return scanReply(0, nil)
+		}
+		o, bad := parseScan(cursor, c.args, 2, false)
+		if bad != nil {
+			return *bad
 		}
 		in, next := c.scanned(o, h.fields.len())
 		var list []Reply
@@ -286,10 +293,14 @@ func (c *call) randomArgs(with string) (count int64, has bool, bad *Reply) {
 	if !good {
 		return 0, false, &errInt
 	}
+	if count == math.MinInt64 {
+		r := Err("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
+		return 0, false, &r
+	}
 	if len(c.args) > 4 || (len(c.args) == 4 && !is(c.args[3], with)) {
 		return 0, false, &errSyntax
 	}
-	if count < -math.MaxInt64/2 || count > math.MaxInt64/2 {
+	if len(c.args) == 4 && (count < -math.MaxInt64/2 || count > math.MaxInt64/2) {
 		r := Err("ERR value is out of range")
 		return 0, false, &r
 	}

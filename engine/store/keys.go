@@ -42,7 +42,7 @@ var keyCommands = []command{
 	{name: "keys", min: 2, max: 2, keys: everyKey, run: func(c *call) Reply {
 		var list []Reply
 		c.each(func(key string, e *entry) {
-			if match(c.args[1], key) {
+			if c.args[1] == "*" || match(c.args[1], key) {
 				list = append(list, bulk(key))
 			}
 		})
@@ -88,10 +88,6 @@ func countKeys(c *call) Reply {
 }
 
 func (c *call) expire(unit int64, absolute bool) Reply {
-	n, good := parseInt(c.args[2])
-	if !good {
-		return errInt
-	}
 	var nx, xx, gt, lt bool
 	for _, a := range c.args[3:] {
 		switch {
@@ -104,7 +100,7 @@ func (c *call) expire(unit int64, absolute bool) Reply {
 		case is(a, "lt"):
 			lt = true
 		default:
-			return Err("ERR Unsupported option " + a)
+			return Err("ERR Unsupported option " + printable(a))
 		}
 	}
 	if nx && (xx || gt || lt) {
@@ -112,6 +108,10 @@ func (c *call) expire(unit int64, absolute bool) Reply {
 	}
 	if gt && lt {
 		return Err("ERR GT and LT options at the same time are not compatible")
+	}
+	n, good := parseInt(c.args[2])
+	if !good {
+		return errInt
 	}
 	invalid := Err("ERR invalid expire time in '" + strings.ToLower(c.args[0]) + "' command")
 	if n > math.MaxInt64/unit || n < math.MinInt64/unit {
@@ -254,17 +254,40 @@ func flush(c *call) Reply {
 type scanOptions struct {
 	cursor  uint64
 	count   int
-	pattern string
-	kind    string
+	pattern *string // nil is every name
+	kind    *string // nil is every type
 }
 
-func parseScan(args []string, at int, keys bool) (o scanOptions, bad *Reply) {
-	fail := func(r Reply) (scanOptions, *Reply) { return o, &r }
-	var err error
-	if o.cursor, err = strconv.ParseUint(args[at], 10, 64); err != nil || args[at] == "" || args[at][0] == '+' {
-		return fail(Err("ERR invalid cursor"))
+// fits reports whether the pattern lets name pass.
+func (o *scanOptions) fits(name string) bool { return o.pattern == nil || match(*o.pattern, name) }
+
+// parseCursor reads a cursor as C's strtoul does: "" is 0, and -1 the last number of all.
+func parseCursor(s string) (cursor uint64, bad *Reply) {
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		s = s[:i]
 	}
-	o.count = 10
+	digits := strings.TrimPrefix(s, "-")
+	if digits == s {
+		digits = strings.TrimPrefix(s, "+")
+	}
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || digits[0] == '+' {
+		r := Err("ERR invalid cursor")
+		return 0, &r
+	}
+	if s[0] == '-' {
+		n = -n
+	}
+	return n, nil
+}
+
+// parseScan reads the options that stand behind the cursor args[at].
+func parseScan(cursor uint64, args []string, at int, keys bool) (o scanOptions, bad *Reply) {
+	fail := func(r Reply) (scanOptions, *Reply) { return o, &r }
+	o.cursor, o.count = cursor, 10
 	for i := at + 1; i < len(args); i += 2 {
 		switch a := args[i]; {
 		case i+1 >= len(args):
@@ -279,12 +302,11 @@ func parseScan(args []string, at int, keys bool) (o scanOptions, bad *Reply) {
 			}
 			o.count = int(min(n, math.MaxInt32))
 		case is(a, "match"):
-			o.pattern = args[i+1]
-			if o.pattern == "*" {
-				o.pattern = ""
+			if o.pattern = &args[i+1]; *o.pattern == "*" {
+				o.pattern = nil
 			}
 		case keys && is(a, "type"):
-			o.kind = strings.ToLower(args[i+1])
+			o.kind = &args[i+1]
 		default:
 			return fail(errSyntax)
 		}
@@ -295,7 +317,11 @@ func parseScan(args []string, at int, keys bool) (o scanOptions, bad *Reply) {
 // scan returns whole shards, so that keys which exist during the whole scan come up, whatever else changes: the cursor is
 // the next shard.
 func scan(c *call) Reply {
-	o, bad := parseScan(c.args, 1, true)
+	cursor, bad := parseCursor(c.args[1])
+	if bad != nil {
+		return *bad
+	}
+	o, bad := parseScan(cursor, c.args, 1, true)
 	if bad != nil {
 		return *bad
 	}
@@ -305,7 +331,7 @@ func scan(c *call) Reply {
 	for ; i < shardCount && seen < o.count; i++ {
 		for key, e := range c.s.shards[i].keys {
 			seen++
-			if (e.expire == 0 || e.expire > now) && (o.pattern == "" || match(o.pattern, key)) && (o.kind == "" || o.kind == e.val.typeName()) {
+			if (e.expire == 0 || e.expire > now) && o.fits(key) && (o.kind == nil || is(*o.kind, e.val.typeName())) {
 				list = append(list, bulk(key))
 			}
 		}
@@ -333,7 +359,7 @@ func (c *call) scanned(o scanOptions, size int) (in func(member string) bool, ne
 		next = (class+1)<<6 | logarithm
 	}
 	return func(member string) bool {
-		return (logarithm == 0 || maphash.String(c.s.seed, member)>>(64-logarithm) == class) && (o.pattern == "" || match(o.pattern, member))
+		return (logarithm == 0 || maphash.String(c.s.seed, member)>>(64-logarithm) == class) && o.fits(member)
 	}, next
 }
 
@@ -341,8 +367,12 @@ func scanReply(next uint64, list []Reply) Reply {
 	return array([]Reply{bulk(strconv.FormatUint(next, 10)), array(slices.Clip(list))})
 }
 
-// match reports whether s matches Redis's glob pattern p: * ? [a-z] [^a] and \ before a character.
+// match reports whether s matches Redis's glob pattern p: * ? [a-z] [^a] and \ before a character. As in Redis, only the
+// empty pattern matches the empty string; who takes "*" for everything asks for that before.
 func match(p, s string) bool {
+	if s == "" {
+		return p == ""
+	}
 	steps := 0
 	return glob(p, s, &steps)
 }
@@ -411,8 +441,8 @@ func globClass(p string, b byte) (hit bool, rest string) {
 			hit = hit || p[1] == b
 			p = p[2:]
 		case len(p) >= 3 && p[1] == '-':
-			lo, hi := min(p[0], p[2]), max(p[0], p[2])
-			hit = hit || (lo <= b && b <= hi)
+			lo, hi := min(int8(p[0]), int8(p[2])), max(int8(p[0]), int8(p[2])) // C's char has a sign
+			hit = hit || (lo <= int8(b) && int8(b) <= hi)
 			p = p[3:]
 		default:
 			hit = hit || p[0] == b

@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"strconv"
+	"strings"
 )
 
 // Kind is the type of a Reply, as RESP has them.
@@ -99,22 +100,40 @@ func parseInt(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// parseFloat reads a double as strtod does, where Redis allows neither blanks nor NaN.
+// parseFloat reads a double as strtod does, where Redis allows neither blanks nor NaN, and nothing that a double cannot hold.
 func parseFloat(s string) (float64, bool) {
-	s, ok := cFloat(s)
+	f, inRange, ok := strtod(s)
+	return f, ok && inRange && f == f
+}
+
+// strtod reads a double; inRange is false for one that became infinite, or 0.
+func strtod(s string) (f float64, inRange, ok bool) {
+	s, ok = cFloat(s)
 	if !ok {
-		return 0, false
+		return 0, false, false
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil && (math.IsInf(f, 0) || !isRange(err)) {
-		return 0, false
+	if err != nil {
+		return f, false, isRange(err)
 	}
-	return f, f == f
+	return f, f != 0 || !nonzero(s), true
 }
 
 func isRange(err error) bool {
 	ne, ok := err.(*strconv.NumError)
 	return ok && ne.Err == strconv.ErrRange
+}
+
+// nonzero reports whether a number has a digit other than 0 before its exponent.
+func nonzero(s string) bool {
+	end, hex := "eE", strings.ContainsAny(s, "xX")
+	if hex {
+		end = "pP"
+	}
+	if i := strings.IndexAny(s, end); i >= 0 {
+		s = s[:i]
+	}
+	return strings.ContainsAny(s, "123456789") || hex && strings.ContainsAny(s, "abcdefABCDEF")
 }
 
 // cFloat rewrites what C accepts and Go does not, and refuses what Go accepts and C does not.

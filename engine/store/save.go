@@ -434,9 +434,15 @@ func (d *decoder) value(kind byte) value {
 		return s
 	case recZset:
 		z := newZset()
+		z.large = true // or a -0 would be lost
+		minus := false
 		for n := d.count(); n > 0 && d.err == nil; n-- {
-			m := d.str()
-			z.set(m, d.float())
+			m, score := d.str(), d.float()
+			z.set(m, score)
+			minus = minus || score == 0 && math.Signbit(score)
+		}
+		if !minus {
+			z.settle()
 		}
 		return z
 	case recHLL:
@@ -497,5 +503,8 @@ func clone(v value) (value, error) {
 	kind := e.value(v)
 	d := decoder{s: string(e.b)}
 	c := d.value(kind)
+	if z, is := v.(*zset); is && z.large && d.err == nil {
+		c.(*zset).large = true
+	}
 	return c, d.err
 }

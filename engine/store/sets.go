@@ -232,7 +232,7 @@ var setCommands = []command{
 		return integer(count)
 	}},
 	read1("sscan", 3, -1, func(c *call) Reply {
-		o, bad := parseScan(c.args, 2, false)
+		cursor, bad := parseCursor(c.args[2])
 		if bad != nil {
 			return *bad
 		}
@@ -242,6 +242,10 @@ var setCommands = []command{
 		}
 		if e == nil {
 			return scanReply(0, nil)
+		}
+		o, bad := parseScan(cursor, c.args, 2, false)
+		if bad != nil {
+			return *bad
 		}
 		in, next := c.scanned(o, s.len())
 		var list []Reply

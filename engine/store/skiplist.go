@@ -13,6 +13,7 @@ type zset struct {
 	tail     *znode
 	level    int
 	mem      int64
+	large    bool // more than Redis keeps as a packed list, once; shows in how scores are kept and ZSCAN prints them
 }
 
 type znode struct {
@@ -53,8 +54,17 @@ func randomLevel() int {
 	return level
 }
 
+// packed says that Redis would keep the set as a packed list, with n members of which the longest has size bytes.
+func packed(n, size int) bool { return n <= 128 && size <= 64 }
+
 // insert adds a member that is not there.
 func (z *zset) insert(score float64, member string) {
+	if !packed(z.len()+1, len(member)) {
+		z.large = true
+	}
+	if !z.large {
+		score += 0 // a packed list has no -0
+	}
 	var prev [zlevels]*znode
 	var rank [zlevels]int // of prev
 	x, at := z.head, 0
@@ -93,6 +103,19 @@ func (z *zset) insert(score float64, member string) {
 	z.mem += int64(len(member)) + znodeBytes
 }
 
+// settle makes a set that was built as a large one what Redis makes of it: a packed list if it fits.
+func (z *zset) settle() {
+	z.large = z.len() > 128
+	for m := range z.byMember {
+		z.large = z.large || !packed(1, len(m))
+	}
+	if !z.large {
+		for _, n := range z.byMember {
+			n.score += 0
+		}
+	}
+}
+
 // unlink takes n out of the list.
 func (z *zset) unlink(n *znode) {
 	x := z.head
@@ -129,7 +152,11 @@ func (z *zset) set(member string, score float64) bool {
 		z.insert(score, member)
 		return true
 	}
+	if !z.large {
+		score += 0
+	}
 	if n.score == score {
+		n.score = score // -0 and 0
 		return false
 	}
 	next := n.next[0].to

@@ -92,9 +92,10 @@ type Store struct {
 type shard struct {
 	mu      sync.Mutex
 	keys    map[string]*entry
-	expires map[string]*entry // those with a time to live: what the sweeper samples
-	writes  uint64            // changes so far: tells a snapshot what is new
-	_       [32]byte          // a cache line each
+	expires map[string]*entry   // those with a time to live: what the sweeper samples
+	writes  uint64              // changes so far: tells a snapshot what is new
+	absent  map[string]*absence // missing keys that are watched
+	_       [24]byte            // a cache line each
 }
 
 // entry is a key's value and what goes with it.
@@ -232,8 +233,8 @@ type Conn struct {
 	s     *Store
 	c     call
 	multi *multi
-	watch map[string]uint64 // version of each watched key, 0 for one that was missing
-	subs  *subscriber       // of a client of Serve
+	watch map[string]watched
+	subs  *subscriber // of a client of Serve
 	name  string
 }
 
@@ -266,6 +267,11 @@ func (c *Conn) Do(args []string) Reply {
 	}
 	if len(args) < cmd.min || (cmd.max >= 0 && len(args) > cmd.max) {
 		c.spoil()
+		if cmd.name == "exec" {
+			c.multi = nil
+			c.unwatch()
+			return Err("EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
+		}
 		return errArity(cmd.name)
 	}
 	if c.multi != nil && !cmd.noQueue {
@@ -283,7 +289,13 @@ func unknownCommand(args []string) Reply {
 		}
 		b.WriteString("'" + clip(a, 128-b.Len()) + "' ")
 	}
-	return Err(strings.NewReplacer("\r", " ", "\n", " ").Replace(b.String()))
+	return Err(printable(b.String()))
+}
+
+// printable is text of a client as it may stand in an error: up to a NUL, on one line.
+func printable(s string) string {
+	s, _, _ = strings.Cut(s, "\x00")
+	return strings.NewReplacer("\r", " ", "\n", " ").Replace(s)
 }
 
 func clip(s string, n int) string {
@@ -376,6 +388,9 @@ func (s *Store) drop(sh *shard, key string, e *entry) {
 	delete(sh.keys, key)
 	if e.expire != 0 {
 		delete(sh.expires, key)
+	}
+	if a := sh.absent[key]; a != nil {
+		a.times++
 	}
 	sh.writes++
 	s.used.Add(-e.size)

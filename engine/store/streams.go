@@ -53,6 +53,7 @@ func (a streamID) previous() (streamID, bool) {
 // stream is an append-only list of entries with fields, sorted by ID.
 type stream struct {
 	entries []streamEntry
+	nodes   []streamNode
 	last    streamID // also when its entry is gone
 	mem     int64
 }
@@ -77,6 +78,7 @@ func (s *stream) add(e streamEntry) {
 	s.entries = append(s.entries, e)
 	s.last = e.id
 	s.mem += e.bytes()
+	s.book(e)
 }
 
 // search returns the place of the first entry at or behind id.
@@ -87,6 +89,7 @@ func (s *stream) search(id streamID) int {
 
 // cut removes the first n entries.
 func (s *stream) cut(n int) {
+	s.unbookFirst(n)
 	for i := range n {
 		s.mem -= s.entries[i].bytes()
 		s.entries[i] = streamEntry{}
@@ -130,12 +133,25 @@ func parseID(s string, seq uint64, strict bool) (streamID, bool) {
 	return id, true
 }
 
+// parseUint reads a number as C's strtoull does: blanks, a sign and leading zeros may stand before it. A negative one that
+// has none of these is refused.
 func parseUint(s string) (uint64, bool) {
-	if s == "" || s[0] == '+' || (len(s) > 1 && s[0] == '0') {
+	if n, good := parseInt(s); good {
+		return uint64(n), n >= 0
+	}
+	s = strings.TrimLeft(s, " \t\n\v\f\r")
+	digits := strings.TrimPrefix(s, "-")
+	if digits == s {
+		digits = strings.TrimPrefix(s, "+")
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || digits[0] == '+' {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil
+	if digits != s && s[0] == '-' {
+		n = -n
+	}
+	return n, true
 }
 
 // trimming is MAXLEN or MINID of XADD and XTRIM.
@@ -200,27 +216,16 @@ func (t *trimming) check() *Reply {
 	return nil
 }
 
-// streamNode is how many entries Redis keeps in a node: "~" trims whole nodes only.
-const streamNode = 100
-
 // trim removes entries from the front and returns how many.
 func (t *trimming) trim(s *stream) int {
 	n := 0
-	switch t.kind {
-	case "maxlen":
+	switch {
+	case t.approx:
+		n = t.whole(s)
+	case t.kind == "maxlen":
 		n = max(len(s.entries)-int(min(t.maxlen, math.MaxInt32)), 0)
-	case "minid":
+	case t.kind == "minid":
 		n = s.search(t.minid)
-	}
-	if t.approx {
-		limit := t.limit
-		if limit == 0 {
-			limit = 100 * streamNode
-		}
-		if limit > 0 {
-			n = min(n, int(limit))
-		}
-		n -= n % streamNode
 	}
 	s.cut(n)
 	return n
@@ -261,6 +266,7 @@ var streamCommands = []command{
 			if i := s.search(id); i < len(s.entries) && s.entries[i].id == id {
 				s.mem -= s.entries[i].bytes()
 				s.entries = slices.Delete(s.entries, i, i+1)
+				s.unbook(id)
 				n++
 			}
 		}
@@ -339,11 +345,11 @@ func xadd(c *call) Reply {
 			}
 		}
 	}
-	if len(fields) < 2 || len(fields)%2 != 0 {
-		return errArity("xadd")
-	}
 	if bad := t.check(); bad != nil {
 		return *bad
+	}
+	if len(fields) < 2 || len(fields)%2 != 0 {
+		return errArity("xadd")
 	}
 	if !auto && !autoSeq && id == (streamID{}) {
 		return Err("ERR The ID specified in XADD must be greater than 0-0")
@@ -500,7 +506,7 @@ func xread(c *call) Reply {
 
 func (c *call) xreadStreams(rest []string, count int64) Reply {
 	if len(rest)%2 != 0 {
-		return Err("ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.")
+		return Err("ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")
 	}
 	keys, ids := rest[:len(rest)/2], rest[len(rest)/2:]
 	var out []Reply
@@ -508,10 +514,9 @@ func (c *call) xreadStreams(rest []string, count int64) Reply {
 	for i, a := range ids {
 		s, e, bad := typed[*stream](c, keys[i])
 		switch {
+		case bad != nil:
+			return *bad
 		case a == "$":
-			if bad != nil {
-				return *bad
-			}
 			if e != nil {
 				after[i] = s.last
 			}

@@ -213,9 +213,12 @@ func (c *call) incr(by int64) Reply {
 	return integer(t.n)
 }
 
+// longDoubleMax is one more than the bytes that Redis reads as a long double.
+const longDoubleMax = 5 << 10
+
 // longDouble is Redis's arithmetic for INCRBYFLOAT: the 64-bit mantissa of x87, so that 0.1 + 0.2 is 0.3.
 func longDouble(s string) (*big.Float, bool) {
-	if s, good := cFloat(s); good && len(s) <= 256 {
+	if s, good := cFloat(s); good && len(s) < longDoubleMax {
 		low := strings.ToLower(s)
 		if strings.Contains(low, "nan") {
 			return nil, false
@@ -224,12 +227,15 @@ func longDouble(s string) (*big.Float, bool) {
 		case "inf", "infinity":
 			return new(big.Float).SetInf(low[0] == '-'), true
 		}
-		f, _, err := big.ParseFloat(s, 0, 64, big.ToNearestEven)
-		if err != nil {
-			// base 0 takes 010 and 1_0 for something else than C does
-			f, _, err = big.ParseFloat(s, 10, 64, big.ToNearestEven)
+		base := 10
+		switch {
+		case strings.Contains(low, "0x"):
+			base = 0
+		case strings.Contains(low, "p"): // Go knows 1p3
+			return nil, false
 		}
-		if err != nil || f.MantExp(nil) > 16384 {
+		f, _, err := big.ParseFloat(s, base, 64, big.ToNearestEven)
+		if err != nil || f.MantExp(nil) > 16384 || f.MantExp(nil) < -16444 || f.Sign() == 0 && nonzero(s) {
 			return nil, false
 		}
 		return f, true
@@ -535,6 +541,13 @@ func setBit(c *call) Reply {
 }
 
 func bitCount(c *call) Reply {
+	s, e, bad := c.stringAt(c.args[1])
+	if bad != nil {
+		return *bad
+	}
+	if e == nil {
+		return integer(0)
+	}
 	if len(c.args) == 3 || len(c.args) > 5 {
 		return errSyntax
 	}
@@ -547,6 +560,9 @@ func bitCount(c *call) Reply {
 		if !good1 || !good2 {
 			return errInt
 		}
+		if from < 0 && to < 0 && from > to {
+			return integer(0) // before the unit is looked at, as in Redis
+		}
 		if len(c.args) == 5 {
 			switch {
 			case is(c.args[4], "bit"):
@@ -556,16 +572,9 @@ func bitCount(c *call) Reply {
 			}
 		}
 	}
-	s, _, bad := c.stringAt(c.args[1])
-	if bad != nil {
-		return *bad
-	}
 	n := len(s)
 	if byBit {
 		n *= 8
-	}
-	if from < 0 && to < 0 && from > to {
-		return integer(0)
 	}
 	if to < 0 {
 		to = max(to+int64(n), 0)

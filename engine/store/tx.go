@@ -41,7 +41,8 @@ var txCommands = []command{
 		if c.conn.multi == nil {
 			return Err("ERR DISCARD without MULTI")
 		}
-		c.conn.multi, c.conn.watch = nil, nil
+		c.conn.multi = nil
+		c.conn.unwatch()
 		return ok
 	}},
 	// EXEC is carried out by Conn.exec, which takes the locks of what was queued
@@ -51,19 +52,77 @@ var txCommands = []command{
 			return Err("ERR WATCH inside MULTI is not allowed")
 		}
 		if c.conn.watch == nil {
-			c.conn.watch = map[string]uint64{}
+			c.conn.watch = map[string]watched{}
 		}
 		for _, key := range c.args[1:] {
 			if _, known := c.conn.watch[key]; !known {
-				c.conn.watch[strings.Clone(key)] = c.version(key)
+				c.watchKey(strings.Clone(key))
 			}
 		}
 		return ok
 	}},
 	{name: "unwatch", min: 1, max: 1, run: func(c *call) Reply {
-		c.conn.watch = nil
+		c.conn.unwatch()
 		return ok
 	}},
+}
+
+// watched is a key at the time of WATCH.
+type watched struct {
+	version uint64 // 0 if it was missing
+	times   uint64 // of its absence
+}
+
+// absence is a key that somebody watches and that was missing then: were it made and dropped again, nothing else would tell.
+type absence struct {
+	watchers int
+	times    uint64 // how often it was dropped since
+}
+
+func (c *call) watchKey(key string) {
+	w := watched{version: c.version(key)}
+	if w.version == 0 {
+		sh := c.shard(key)
+		a := sh.absent[key]
+		if a == nil {
+			if sh.absent == nil {
+				sh.absent = map[string]*absence{}
+			}
+			a = &absence{}
+			sh.absent[key] = a
+		}
+		a.watchers++
+		w.times = a.times
+	}
+	c.conn.watch[key] = w
+}
+
+// touched reports whether a watched key changed; its shard is locked.
+func (c *call) touched(key string, w watched) bool {
+	return c.version(key) != w.version || w.version == 0 && c.shard(key).absent[key].times != w.times
+}
+
+// forget ends the watch of a key; its shard is locked.
+func (sh *shard) forget(key string, w watched) {
+	if w.version != 0 {
+		return
+	}
+	if a := sh.absent[key]; a.watchers > 1 {
+		a.watchers--
+	} else {
+		delete(sh.absent, key)
+	}
+}
+
+// unwatch ends all watches. No shard is locked.
+func (c *Conn) unwatch() {
+	for key, w := range c.watch {
+		sh := &c.s.shards[c.s.shardIndex(key)]
+		sh.mu.Lock()
+		sh.forget(key, w)
+		sh.mu.Unlock()
+	}
+	c.watch = nil
 }
 
 // version tells the states of a key apart; 0 is none.
@@ -76,12 +135,13 @@ func (c *call) version(key string) uint64 {
 
 // exec carries out what was queued, under the locks of all its keys and of the watched ones.
 func (c *Conn) exec() Reply {
-	m, watched := c.multi, c.watch
+	m := c.multi
 	if m == nil {
 		return Err("ERR EXEC without MULTI")
 	}
-	c.multi, c.watch = nil, nil
+	c.multi = nil
 	if m.broken {
+		c.unwatch()
 		return Err("EXECABORT Transaction discarded because of previous errors.")
 	}
 	s := c.s
@@ -91,10 +151,11 @@ func (c *Conn) exec() Reply {
 		mask |= q.cmd.mask(s, q.args)
 		write, memory = write || q.cmd.write, memory || q.cmd.memory
 	}
-	for key := range watched {
+	for key := range c.watch {
 		mask |= 1 << s.shardIndex(key)
 	}
 	if memory && s.opt.MaxMemory > 0 && s.opt.Eviction == EvictNone && s.used.Load() > s.opt.MaxMemory {
+		c.unwatch()
 		return Err("EXECABORT Transaction discarded because of: " + errMemory.Str)
 	}
 	if write {
@@ -103,11 +164,15 @@ func (c *Conn) exec() Reply {
 	}
 	s.lock(mask)
 	cl := &call{s: s, conn: c, held: mask, ms: s.now()}
-	for key, version := range watched {
-		if cl.version(key) != version {
-			s.unlock(mask)
-			return nilReply
-		}
+	touched := false
+	for key, w := range c.watch {
+		touched = cl.touched(key, w) || touched
+		cl.shard(key).forget(key, w)
+	}
+	c.watch = nil
+	if touched {
+		s.unlock(mask)
+		return nilReply
 	}
 	replies := make([]Reply, len(m.queue))
 	for i, q := range m.queue {
@@ -188,7 +253,7 @@ func (c *call) evalScript(script string) Reply {
 			return Err("ERR Unknown Redis command called from script")
 		case len(args) < cmd.min || (cmd.max >= 0 && len(args) > cmd.max):
 			return Err("ERR Wrong number of args calling Redis command from script")
-		case cmd.noQueue || cmd.name == "eval" || cmd.name == "evalsha" || cmd.name == "script" || strings.HasSuffix(cmd.name, "subscribe"):
+		case cmd.noQueue || cmd.name == "eval" || cmd.name == "evalsha" || cmd.name == "script" || cmd.name == "unwatch" || strings.HasSuffix(cmd.name, "subscribe"):
 			return Err("ERR This Redis command is not allowed from script")
 		}
 		inner.args = args

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -153,7 +154,7 @@ var zsetCommands = []command{
 		return array(znodes(picked, withScores))
 	}),
 	read1("zscan", 3, -1, func(c *call) Reply {
-		o, bad := parseScan(c.args, 2, false)
+		cursor, bad := parseCursor(c.args[2])
 		if bad != nil {
 			return *bad
 		}
@@ -164,11 +165,19 @@ var zsetCommands = []command{
 		if e == nil {
 			return scanReply(0, nil)
 		}
+		o, bad := parseScan(cursor, c.args, 2, false)
+		if bad != nil {
+			return *bad
+		}
 		in, next := c.scanned(o, z.len())
 		var list []Reply
 		for m, score := range z.all {
 			if in(m) {
-				list = append(list, bulk(m), double(score))
+				text := double(score)
+				if whole := int64(score); !z.large && math.Abs(score) <= math.MaxInt64/2 && float64(whole) == score {
+					text = bulk(strconv.FormatInt(whole, 10))
+				}
+				list = append(list, bulk(m), text)
 			}
 		}
 		return scanReply(next, list)
@@ -190,25 +199,23 @@ func znodes(nodes []*znode, withScores bool) []Reply {
 func (c *call) zadd(incr bool) Reply {
 	var nx, xx, gt, lt, ch bool
 	i := 2
-	if !incr {
-	options:
-		for ; i < len(c.args); i++ {
-			switch a := c.args[i]; {
-			case is(a, "nx"):
-				nx = true
-			case is(a, "xx"):
-				xx = true
-			case is(a, "gt"):
-				gt = true
-			case is(a, "lt"):
-				lt = true
-			case is(a, "ch"):
-				ch = true
-			case is(a, "incr"):
-				incr = true
-			default:
-				break options
-			}
+options:
+	for ; i < len(c.args); i++ {
+		switch a := c.args[i]; {
+		case is(a, "nx"):
+			nx = true
+		case is(a, "xx"):
+			xx = true
+		case is(a, "gt"):
+			gt = true
+		case is(a, "lt"):
+			lt = true
+		case is(a, "ch"):
+			ch = true
+		case is(a, "incr"):
+			incr = true
+		default:
+			break options
 		}
 	}
 	pairs := c.args[i:]
@@ -311,29 +318,14 @@ func parseScoreBound(s string) (f float64, open, good bool) {
 	if strings.HasPrefix(s, "(") {
 		s, open = s[1:], true
 	}
-	s = strings.TrimLeft(s, " \t\n\v\f\r")
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		s = s[:i]
+	}
 	if s == "" {
 		return 0, open, true
 	}
-	s, good = cFloat(s)
-	if !good {
-		return 0, open, false
-	}
-	f, good = parseFloatLoose(s)
+	f, _, good = strtod(strings.TrimLeft(s, " \t\n\v\f\r"))
 	return f, open, good && f == f
-}
-
-// parseFloatLoose is strtod without a look at the range: too much is infinite.
-func parseFloatLoose(s string) (float64, bool) {
-	if f, good := parseFloat(s); good {
-		return f, true
-	}
-	b, good := longDouble(s)
-	if !good {
-		return 0, false
-	}
-	f, _ := b.Float64()
-	return f, true
 }
 
 func parseLexBound(s string) (text string, inf int, open, good bool) {
@@ -451,11 +443,11 @@ func (c *call) zrange(q zquery, dest string) Reply {
 			}
 			limited = true
 			i += 2
-		case q.auto && is(a, "rev"):
+		case q.auto && !q.rev && is(a, "rev"):
 			q.rev = true
-		case q.auto && is(a, "bylex"):
+		case q.auto && q.by == byRank && is(a, "bylex"):
 			q.by = byLex
-		case q.auto && is(a, "byscore"):
+		case q.auto && q.by == byRank && is(a, "byscore"):
 			q.by = byScore
 		default:
 			return errSyntax
@@ -508,6 +500,7 @@ func (c *call) zrange(q zquery, dest string) Reply {
 		return array(znodes(picked, withScores))
 	}
 	result := newZset()
+	result.large = len(picked) > 128
 	for _, n := range picked {
 		result.set(n.member, n.score)
 	}
@@ -731,9 +724,15 @@ func (c *call) zalgebra(op algebra, at int, dest string) Reply {
 	join := func(a, b float64) float64 {
 		switch aggregate {
 		case "min":
-			return math.Min(a, b)
+			if b < a {
+				return b
+			}
+			return a
 		case "max":
-			return math.Max(a, b)
+			if b > a {
+				return b
+			}
+			return a
 		}
 		if sum := a + b; sum == sum {
 			return sum
@@ -741,14 +740,13 @@ func (c *call) zalgebra(op algebra, at int, dest string) Reply {
 		return 0
 	}
 	result := newZset()
+	result.large = true
+	if op != diff { // the order in which scores are added, which shows in their last digit
+		slices.SortStableFunc(operands, func(a, b scored) int { return a.len() - b.len() })
+	}
 	switch op {
 	case inter:
 		least := &operands[0]
-		for i := range operands {
-			if operands[i].len() < least.len() {
-				least = &operands[i]
-			}
-		}
 		count := int64(0)
 	next:
 		for m := range least.all {
@@ -798,6 +796,7 @@ func (c *call) zalgebra(op algebra, at int, dest string) Reply {
 	if !isStore {
 		return array(znodes(result.slice(0, result.len(), false), withScores))
 	}
+	result.settle()
 	c.del(dest)
 	if result.len() > 0 {
 		c.put(dest, result)
