@@ -15,7 +15,7 @@ import (
 )
 
 // load loads a script from files of a root; the first is the script.
-func load(t *testing.T, files ...string) (engine.Script, *engine.Results, error) {
+func load(t testing.TB, files ...string) (engine.Script, *engine.Results, error) {
 	t.Helper()
 	dir := t.TempDir()
 	first := ""

@@ -2,7 +2,9 @@ package domain
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -191,6 +193,22 @@ func TestNormalNamesCostNoMemory(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
+}
+
+func TestSplitIsSafeForConcurrentUse(t *testing.T) {
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 20_000 {
+				name := "n" + strconv.Itoa(i%9000) + ".example.co.uk" // more names than slots
+				if n := Split(name); n.Registered != "example.co.uk" || n.Host != name {
+					t.Errorf("%d: %q: got %+v", g, name, n)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func BenchmarkRegistered(b *testing.B) {

@@ -86,11 +86,11 @@ func TestLetterModelTellsNamesFromNoise(t *testing.T) {
 // Costs are those of a smoothed trigram model, worked out by hand for one name of one letter.
 func TestGrams(t *testing.T) {
 	g := NewGrams([]string{"a"})
-	// symbols seen: a once, end once. p1(a) = (1 + 2/30) / 4; p2(a after end) = (1 + p1) / 2; p3 likewise.
+	// symbols seen: a (0) once, end once. p1(a) = (1 + 2/30) / 4; p2(a after end) = (1 + p1) / 2; p3 likewise.
 	p1 := (1 + 2.0/30) / 4
 	p2 := (1 + p1) / 2
 	p3 := (1 + p2) / 2
-	if got, want := g.cost[symEnd<<10|symEnd<<5|0], uint8(math.Round(-math.Log(p3)*nat)); got != want {
+	if got, want := g.cost[symEnd<<10|symEnd<<5], uint8(math.Round(-math.Log(p3)*nat)); got != want {
 		t.Errorf("got %d, want %d", got, want)
 	}
 	// In every context the probabilities of the 30 symbols sum to 1, but for rounding.

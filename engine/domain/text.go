@@ -114,15 +114,7 @@ func Measure[T string | []byte](text T) Stats {
 	}
 	s.Letters = s.Vowels + s.Consonants
 	s.Other = s.Length - s.Letters - s.Digits
-	if len(text) < len(log2) { // a name: cheaper by its bytes than by all 256 counts
-		sum := 0.0
-		for i := range len(text) {
-			sum += log2[counts[text[i]]]
-		}
-		s.Entropy = max(log2[len(text)]-sum/float64(len(text)), 0)
-		return s
-	}
-	s.Entropy = entropy(&counts, s.Length)
+	s.Entropy = entropy(text, &counts)
 	return s
 }
 
@@ -132,7 +124,7 @@ func Entropy(text string) float64 {
 	for i := range len(text) {
 		counts[text[i]]++
 	}
-	return entropy(&counts, len(text))
+	return entropy(text, &counts)
 }
 
 // log2 of the counts that names have; of 0 it is 0.
@@ -143,15 +135,21 @@ var log2 = func() (t [256]float64) {
 	return t
 }()
 
-// entropy is log2 n - sum(c log2 c) / n.
-func entropy(counts *[256]int32, n int) float64 {
-	sum := 0.0
+// entropy is log2 n - sum(c log2 c) / n, from a text of n bytes and its counts.
+func entropy[T string | []byte](text T, counts *[256]int32) float64 {
+	n, sum := float64(max(len(text), 1)), 0.0
+	if len(text) < len(log2) { // a name: cheaper by its bytes than by all 256 counts
+		for i := range len(text) {
+			sum += log2[counts[text[i]]]
+		}
+		return max(log2[len(text)]-sum/n, 0)
+	}
 	for _, c := range counts {
 		if c > 1 {
 			sum += float64(c) * math.Log2(float64(c))
 		}
 	}
-	return max(math.Log2(float64(max(n, 1)))-sum/float64(max(n, 1)), 0)
+	return max(math.Log2(n)-sum/n, 0)
 }
 
 // IsHex reports whether text is hexadecimal digits only, and not empty.

@@ -25,11 +25,11 @@ var styles = []struct {
 }{
 	{"letters", func(r *rand.Rand, _ *pairs) func() string {
 		alphabet := part(r, letters, 9, 26)
-		return fixed(r, alphabet, span(r, 6, 26))
+		return fixed(r, alphabet, span(r, 4, 26))
 	}},
-	{"letters", func(r *rand.Rand, _ *pairs) func() string { return fixed(r, letters, span(r, 6, 20)) }},
+	{"letters", func(r *rand.Rand, _ *pairs) func() string { return fixed(r, letters, span(r, 4, 20)) }},
 	{"alnum", func(r *rand.Rand, _ *pairs) func() string {
-		abc, num, share, length := part(r, letters, 6, 26), part(r, digits, 4, 10), 0.1+r.Float64()*0.7, span(r, 7, 28)
+		abc, num, share, length := part(r, letters, 6, 26), part(r, digits, 4, 10), 0.1+r.Float64()*0.7, span(r, 4, 28)
 		return func() string {
 			b := make([]byte, length(r))
 			for i := range b {

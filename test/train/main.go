@@ -37,7 +37,7 @@ func main() {
 	only := flag.Bool("evaluate", false, "write nothing")
 	trees := flag.Int("trees", 50, "trees of the forest")
 	leaves := flag.Int("leaves", 120, "leaves of each tree")
-	families := flag.Int("families", 1600, "families drawn at random to train from, besides those in the data")
+	families := flag.Int("families", 3200, "families drawn at random to train from, besides those in the data")
 	flag.Parse()
 	p := params{seed: *seed, folds: 5, families: *families, names: 25,
 		forest: forestParams{trees: *trees, leaves: *leaves, least: 8, tries: 8, bins: 48}}
@@ -72,10 +72,10 @@ func write(root string, f *folds, p params, r *report) ([]string, error) {
 	set := f.training(-1)
 	prov := provenance(p, r)
 	files := map[string][]byte{
-		"engine/domain/grams.bin":             grams,
-		"analyzers/models/dga-logistic.json":  trainLogistic(set).json(prov["logistic"]),
-		"analyzers/models/dga-forest.json":    trainForest(set, p).json(prov["forest"]),
-		"analyzers/models/dga-evaluation.txt": []byte(r.text()),
+		"engine/domain/grams.bin":            grams,
+		"analyzers/models/dga-logistic.json": trainLogistic(set).json(prov["logistic"]),
+		"analyzers/models/dga-forest.json":   trainForest(set, p).json(prov["forest"]),
+		"analyzers/models/dga-evaluation.md": []byte(r.text()),
 	}
 	var names []string
 	for name, body := range files {
