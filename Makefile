@@ -9,7 +9,7 @@ BUILD       = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.versio
 ## run: build, and run the default pipeline on the shipped sample
 run: build
 	@rm -rf run/demo && mkdir -p run/demo
-	@DRAGONFLY_EVE="file://$(CURDIR)/test/data/eve.json" DRAGONFLY_LISTEN=127.0.0.1:0 DRAGONFLY_CHECKPOINT=false DRAGONFLY_REPORT=1 \
+	@DRAGONFLY_EVE="file://$(CURDIR)/test/data/eve.json" DRAGONFLY_LISTEN=127.0.0.1:0 DRAGONFLY_REPORT=1 \
 		./bin/dragonfly -r . -l run/demo -x
 	@echo "The results are in run/demo:" && wc -l run/demo/*.json
 

@@ -1,17 +1,17 @@
 package engine
 
 import (
-	"dragonfly/engine/durable"
-	"io"
-
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"dragonfly/engine/durable"
 )
 
 // checkpointVersion is the format of the checkpoint file.
@@ -26,6 +26,8 @@ type Position struct {
 	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most 1024
 	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files
 	Finished       bool   `json:"finished"`        // a finite source, completely read and acked
+
+	Earlier bool `json:"-"` // from the file: it was not read since this process began
 }
 
 // Checkpoints remembers the positions of all inputs, by tag. It is safe for all goroutines.
@@ -74,8 +76,11 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 		return c, errors.Join(fmt.Errorf("checkpoints %q cannot be read, starting without: kept as %s: %w", path, aside, err),
 			root.Rename(filepath.Base(path), aside))
 	}
-	if f.Inputs != nil {
-		c.old = f.Inputs
+	for input, list := range f.Inputs {
+		for i := range list {
+			list[i].Earlier = true
+		}
+		c.old[input] = list
 	}
 	c.saved = text
 	return c, nil
@@ -256,6 +261,7 @@ func (cur *Cursor) position() Position {
 	cur.mu.Lock()
 	defer cur.mu.Unlock()
 	p := cur.at
+	p.Earlier = false
 	p.Finished = cur.finished && cur.head == len(cur.pending)
 	return p
 }

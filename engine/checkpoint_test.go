@@ -72,7 +72,7 @@ func TestCheckpointsSurviveARestart(t *testing.T) {
 	if c, err = OpenCheckpoints(path); err != nil {
 		t.Fatal(err)
 	}
-	want := Position{Path: "/a", Inode: 7, Fingerprint: "ff", FingerprintLen: 3, Offset: 100, Finished: true}
+	want := Position{Path: "/a", Inode: 7, Fingerprint: "ff", FingerprintLen: 3, Offset: 100, Finished: true, Earlier: true}
 	if got := c.Load("eve"); len(got) != 1 || got[0] != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

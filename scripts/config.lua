@@ -68,11 +68,8 @@ outputs = {
   { tag = "summary", uri = "file://summary.json" },
 }
 
--- A configuration may decide, as these two of `make run` show. DRAGONFLY_CHECKPOINT=false reads a file
--- anew each time; DRAGONFLY_REPORT=1 prints the alerts with their context at the end.
-if os.getenv("DRAGONFLY_CHECKPOINT") == "false" then
-  inputs[1].checkpoint = false
-end
+-- A configuration may decide, as this one for `make run`: DRAGONFLY_REPORT=1 prints the alerts with their
+-- context at the end.
 if os.getenv("DRAGONFLY_REPORT") then
   analyzers[4].default_analyzer = "report"
   analyzers[6] = { tag = "report", script = "report.lua", default_analyzer = "write" }

@@ -358,14 +358,20 @@ func addTree(c *call) Reply {
 			number[name] = i
 		}
 	}
+	args := make([]string, 0, len(c.args)) // a model file read whole ends with a line feed
+	for _, a := range c.args {
+		if a = strings.TrimSpace(a); a != "" || len(args) < 3 {
+			args = append(args, a)
+		}
+	}
 	next := func(i int) string {
-		if i < len(c.args) {
-			return c.args[i]
+		if i < len(args) {
+			return args[i]
 		}
 		return ""
 	}
-	for i := 3; i < len(c.args); {
-		path, kind := c.args[i], strings.ToUpper(next(i+1))
+	for i := 3; i < len(args); {
+		path, kind := args[i], strings.ToUpper(next(i+1))
 		if path == "" || len(path) > maxDepth || strings.Trim(strings.ToLower(path[1:]), "lr") != "" {
 			return Err("Tree node path containes wrong characters, should be 'r' or 'l'")
 		}
@@ -374,13 +380,13 @@ func addTree(c *call) Reply {
 		if kind == "LEAF" {
 			need = 3
 		}
-		if i+need > len(c.args) {
+		if i+need > len(args) {
 			return Err(fmt.Sprintf("ERR the node %s is not complete", clip(path, 64)))
 		}
 		i += 2
 		switch kind {
 		case "NUMERIC", "CATEGORIC":
-			name := featureName(c.args[i])
+			name := featureName(args[i])
 			at, known := number[name]
 			if !known {
 				at = len(features)
@@ -390,24 +396,24 @@ func addTree(c *call) Reply {
 			}
 			n.feature = int32(at)
 			if kind == "NUMERIC" {
-				v, bad := floats(c.args[i+1:i+2], "split value")
+				v, bad := floats(args[i+1:i+2], "split value")
 				if bad != nil {
 					return *bad
 				}
 				n.threshold = v[0]
 			} else {
-				n.categories = strings.Split(strings.Clone(c.args[i+1]), ":")
+				n.categories = strings.Split(strings.Clone(args[i+1]), ":")
 			}
 			i += 2
 		case "LEAF":
-			v, bad := floats(c.args[i:i+1], "leaf value")
+			v, bad := floats(args[i:i+1], "leaf value")
 			if bad != nil {
 				return *bad
 			}
 			n.leaf, n.value = true, v[0]
 			i++
-			if is(next(i), "stats") && i+1 < len(c.args) {
-				if n.votes, bad = votes(c.args[i+1]); bad != nil {
+			if is(next(i), "stats") && i+1 < len(args) {
+				if n.votes, bad = votes(args[i+1]); bad != nil {
 					return *bad
 				}
 				i += 2

@@ -390,6 +390,18 @@ func FuzzSnapshot(f *testing.F) {
 	})
 }
 
+// TestModelFile: dragonfly-mle's analyzers send a file as it is, with its line feed.
+func TestModelFile(t *testing.T) {
+	c := open(t, Options{}).Conn()
+	args := strings.Split("ML.FOREST.ADD f 0 . NUMERIC a 0.5 .l LEAF 0 .r LEAF 1", " ")
+	for _, end := range []string{"\n", "1\n"} {
+		if r := c.Do(append(slices.Clone(args[:len(args)-len(strings.TrimSpace(end))]), end)); r.Str != "OK" {
+			t.Errorf("%q: %s", end, r.Str)
+		}
+	}
+	check(t, c, "ML.FOREST.RUN f a:1", "1", "ML.FOREST.RUN f a:1 REGRESSION", "1", "ML.FOREST.RUN f b:1", "0")
+}
+
 func BenchmarkIncr(b *testing.B) {
 	s := open(b, Options{})
 	b.RunParallel(func(pb *testing.PB) {

@@ -32,7 +32,7 @@ var Kind = engine.InputKind{
 	Finite: true,
 	Options: []engine.Option{
 		lines.MaxLine,
-		{Key: "checkpoint", Type: engine.Bool, Default: true, Doc: "Remember what was read: after a restart only what is new is read."},
+		{Key: "checkpoint", Type: engine.JSON, Default: `"auto"`, Doc: "\"auto\": a start after a crash or an early end goes on where it was, and reads what is new; when nothing is new it reads all again, as dragonfly-mle does. true: nothing is ever read twice. false: every start reads all."},
 	},
 	New: func(p engine.Params) (engine.Input, error) { return newInput(p, false) },
 }
@@ -51,6 +51,7 @@ type input struct {
 	pipe        bool   // make a named pipe where nothing is
 	max         int64
 	remember    bool
+	again       bool // read all again when nothing is new
 	checkpoints *engine.Checkpoints
 	log         *slog.Logger
 
@@ -72,7 +73,13 @@ func newInput(p engine.Params, pipe bool) (engine.Input, error) {
 	if _, err := filepath.Match(path, ""); err != nil {
 		return nil, &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf("%q is not a valid pattern", path)}
 	}
-	return &input{tag: p.Tag, path: path, pipe: pipe, max: p.Options.Int("max_line"), remember: p.Options.Bool("checkpoint"),
+	checkpoint := p.Options.String("checkpoint")
+	switch checkpoint {
+	case "true", "false", `"auto"`:
+	default:
+		return nil, &engine.ConfigError{Key: "checkpoint", Msg: fmt.Sprintf("is %s, want true, false or \"auto\"", checkpoint)}
+	}
+	return &input{tag: p.Tag, path: path, pipe: pipe, max: p.Options.Int("max_line"), remember: checkpoint != "false", again: checkpoint == `"auto"`,
 		checkpoints: p.Checkpoints, log: p.Log, opened: map[string]*os.File{}}, nil
 }
 
@@ -143,6 +150,10 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	if in.remember {
 		old = in.checkpoints.Load(in.tag)
 		in.checkpoints.Start(in.tag)
+		if in.again && len(old) > 0 && in.nothingNew(paths, opened, old) {
+			in.log.Info("all of it was read by an earlier run, and nothing is new: it is read again (checkpoint = true in its row prevents that)")
+			old = nil
+		}
 	}
 	for _, path := range paths {
 		f := opened[path]
@@ -165,6 +176,39 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		in.checkpoints.Settle(in.tag)
 	}
 	return nil
+}
+
+// nothingNew reports whether an earlier process has finished all of paths.
+func (in *input) nothingNew(paths []string, opened map[string]*os.File, old []engine.Position) bool {
+	done := func(f *os.File) bool {
+		info, err := f.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			return false
+		}
+		for _, p := range old {
+			if p.Earlier && p.Finished && lines.Same(f, p) && (p.Offset == info.Size() || isCompressed(f)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, path := range paths {
+		f := opened[path]
+		if f == nil {
+			info, err := os.Stat(path) // a pipe must not be opened for a look
+			if err != nil || !info.Mode().IsRegular() {
+				return false
+			}
+			if f, err = os.Open(path); err != nil {
+				return false
+			}
+			defer f.Close()
+		}
+		if !done(f) {
+			return false
+		}
+	}
+	return true
 }
 
 // read emits one file from where it was read before.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,7 +72,7 @@ func (r *rig) append(name, text string) {
 func (r *rig) input(kind engine.InputKind, address string) engine.Input {
 	r.t.Helper()
 	in, err := kind.New(engine.Params{Tag: "eve", URI: "file://" + address, Address: address, LogDir: r.dir, Checkpoints: r.points,
-		Options: engine.Values{"max_line": int64(1 << 20), "checkpoint": true}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		Options: engine.Values{"max_line": int64(1 << 20), "checkpoint": "true"}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -255,7 +256,7 @@ func TestFileWithoutCheckpointReadsAgain(t *testing.T) {
 	r := newRig(t)
 	r.write("a", "one\n")
 	for range 2 {
-		in, err := Kind.New(engine.Params{Tag: "eve", Address: "a", LogDir: r.dir, Checkpoints: r.points, Options: engine.Values{"max_line": int64(1000)}})
+		in, err := Kind.New(engine.Params{Tag: "eve", Address: "a", LogDir: r.dir, Checkpoints: r.points, Options: engine.Values{"max_line": int64(1000), "checkpoint": "false"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,6 +265,41 @@ func TestFileWithoutCheckpointReadsAgain(t *testing.T) {
 			t.Errorf("got %q, %v", r.got, err)
 		}
 	}
+}
+
+// With checkpoint = "auto" a start reads what is new, and all again when nothing is; within a process nothing comes twice.
+func TestFileReadsAgainWhenNothingIsNew(t *testing.T) {
+	r := newRig(t)
+	auto := func() engine.Input {
+		in, err := Kind.New(engine.Params{Tag: "eve", Address: "*.json", LogDir: r.dir, Checkpoints: r.points, Log: slog.New(slog.DiscardHandler),
+			Options: engine.Values{"max_line": int64(1000), "checkpoint": `"auto"`}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	run := func(want ...string) {
+		t.Helper()
+		r.got = nil
+		if err := auto().Run(t.Context(), r.emit); err != nil || !slices.Equal(r.got, want) {
+			t.Errorf("got %q, %v, want %q", r.got, err, want)
+		}
+	}
+	r.write("a.json", "one\n")
+	r.write("b.json", "two\n")
+	run("one", "two")
+	run() // a reload
+	r.reopen()
+	run("one", "two")
+	r.reopen()
+	r.append("b.json", "three\n")
+	run("three")
+	r.reopen()
+	r.write("c.json", "four\n")
+	run("four")
+	r.reopen()
+	run("one", "two", "three", "four")
+	run()
 }
 
 func TestFileSkipsOnlyWhileItMay(t *testing.T) {
