@@ -373,7 +373,7 @@ func lpos(c *call) Reply {
 				return errInt
 			}
 			if n == math.MinInt64 {
-				return Err("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
+				n = -1 // what it comes to in Redis 7.0, which cannot negate it
 			}
 			if n == 0 {
 				return Err("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list")

@@ -282,14 +282,13 @@ func (c *Conn) Do(args []string) Reply {
 
 func unknownCommand(args []string) Reply {
 	var b strings.Builder
-	b.WriteString("ERR unknown command '" + clip(args[0], 128) + "', with args beginning with: ")
 	for _, a := range args[1:] {
 		if b.Len() >= 128 {
 			break
 		}
 		b.WriteString("'" + clip(a, 128-b.Len()) + "' ")
 	}
-	return Err(printable(b.String()))
+	return Err(printable("ERR unknown command '" + clip(args[0], 128) + "', with args beginning with: " + b.String()))
 }
 
 // printable is text of a client as it may stand in an error: up to a NUL, on one line.

@@ -209,6 +209,10 @@ func (t *trimming) option(args []string, i int) (took int, bad *Reply) {
 }
 
 func (t *trimming) check() *Reply {
+	if t.limit > 0 && t.kind == "" {
+		r := Err("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy")
+		return &r
+	}
 	if t.limit != 0 && !t.approx {
 		r := Err("ERR syntax error, LIMIT cannot be used without the special ~ option")
 		return &r
@@ -287,7 +291,7 @@ var streamCommands = []command{
 			}
 			i += took
 		}
-		if t.kind == "" {
+		if t.kind == "" && t.limit <= 0 {
 			return Err("ERR syntax error, XTRIM must be called with MAXLEN or MINID")
 		}
 		if bad := t.check(); bad != nil {
