@@ -271,7 +271,7 @@ var hllCommands = []command{
 		}
 		changed := e == nil
 		if e == nil {
-			h = &hll{}
+			h = &hll{cached: -1}
 			e = c.put(c.args[1], h)
 		}
 		for _, element := range c.args[2:] {
@@ -290,6 +290,9 @@ var hllCommands = []command{
 			}
 			if e == nil {
 				return integer(0)
+			}
+			if h.cached < 0 {
+				c.changed(e) // Redis keeps the count with the value: who watches the key sees a change
 			}
 			return integer(h.count())
 		}

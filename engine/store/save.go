@@ -503,8 +503,14 @@ func clone(v value) (value, error) {
 	kind := e.value(v)
 	d := decoder{s: string(e.b)}
 	c := d.value(kind)
-	if z, is := v.(*zset); is && z.large && d.err == nil {
-		c.(*zset).large = true
+	if d.err != nil {
+		return nil, d.err
 	}
-	return c, d.err
+	switch v := v.(type) { // what a snapshot does not hold
+	case *zset:
+		c.(*zset).large = v.large
+	case *hll:
+		c.(*hll).cached = v.cached
+	}
+	return c, nil
 }

@@ -292,7 +292,7 @@ var streamCommands = []command{
 			i += took
 		}
 		if t.kind == "" && t.limit <= 0 {
-			return Err("ERR syntax error, XTRIM must be called with MAXLEN or MINID")
+			return Err("ERR syntax error, XTRIM must be called with a trimming strategy")
 		}
 		if bad := t.check(); bad != nil {
 			return *bad

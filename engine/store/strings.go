@@ -531,13 +531,15 @@ func setBit(c *call) Reply {
 	b := make([]byte, max(len(s), int(at>>3)+1))
 	copy(b, s)
 	mask := byte(1) << (7 - at&7)
-	old := b[at>>3] & mask
+	old := b[at>>3]
 	b[at>>3] &^= mask
 	if c.args[3] == "1" {
 		b[at>>3] |= mask
 	}
-	c.setString(c.args[1], e, string(b))
-	return boolean(old != 0)
+	if len(b) > len(s) || b[at>>3] != old {
+		c.setString(c.args[1], e, string(b))
+	}
+	return boolean(old&mask != 0)
 }
 
 func bitCount(c *call) Reply {

@@ -101,6 +101,24 @@ func (g *generator) sequence(length int) []step {
 	return steps
 }
 
+// watched returns rounds in which one connection watches all keys while another carries out one command.
+func (g *generator) watched(rounds int) []step {
+	theme := g.group()
+	all := step{other, append([]string{"WATCH"}, keyNames...)}
+	var steps []step
+	for range 8 {
+		steps = append(steps, g.step(theme))
+	}
+	for _, conn := range []int{actor, other} {
+		steps = append(steps, step{conn, []string{"DISCARD"}})
+	}
+	for range rounds {
+		steps = append(steps, all, step{other, []string{"MULTI"}}, step{other, []string{"PING"}}, step{actor, g.command(theme, actor)},
+			step{other, []string{"EXEC"}})
+	}
+	return steps
+}
+
 // group chooses a group, those with more commands more often.
 func (g *generator) group() int {
 	sum := 0

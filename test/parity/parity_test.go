@@ -15,7 +15,7 @@ import (
 const (
 	sequences = 2500 // of the ordinary run
 	seqLength = 40   // commands
-	maxFailed = 400  // sequences that are reported
+	maxFailed = 20   // sequences that are reported
 )
 
 // TestGenerated runs generated sequences. PARITY_SEED=n runs only that one; PARITY_SEQUENCES=n runs as many, from a new
@@ -48,6 +48,27 @@ func TestGenerated(t *testing.T) {
 	}
 	if n >= sequences && failed == 0 {
 		covered(t, r)
+	}
+}
+
+// TestWatchSeesChanges lets one connection watch all keys: its EXEC must fail after the same commands, those that changed
+// something and those that Redis takes for a change.
+func TestWatchSeesChanges(t *testing.T) {
+	r := newRig(t)
+	first, n := uint64(1), 300
+	if text := os.Getenv("PARITY_WATCH_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("PARITY_WATCH_SEED %q: want a number", text)
+		}
+		first, n = seed, 1
+	}
+	failed := 0
+	for seed := first; seed < first+uint64(n) && failed < maxFailed; seed++ {
+		g := newGenerator(source{rng: rand.New(rand.NewPCG(seed, 1))}, r.scripts)
+		if !r.check(t, fmt.Sprintf("PARITY_WATCH_SEED=%d", seed), g.watched(12)) {
+			failed++
+		}
 	}
 }
 
