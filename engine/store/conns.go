@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,7 +14,10 @@ import (
 const version = "7.0.15"
 
 var connCommands = []command{
-	{name: "ping", min: 1, max: 2, run: func(c *call) Reply {
+	{name: "ping", min: 1, max: -1, run: func(c *call) Reply {
+		if len(c.args) > 2 {
+			return errArity("ping")
+		}
 		if len(c.args) == 2 {
 			return bulk(strings.Clone(c.args[1]))
 		}
@@ -23,7 +27,10 @@ var connCommands = []command{
 	{name: "select", min: 2, max: 2, run: func(c *call) Reply {
 		n, good := parseInt(c.args[1])
 		if !good {
-			return Err("ERR value is not an integer or out of range")
+			return errInt
+		}
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return errInt32
 		}
 		if n != 0 {
 			return Err("ERR DB index is out of range")

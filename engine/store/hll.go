@@ -322,6 +322,7 @@ var hllCommands = []command{
 		dest := c.args[1]
 		if h, e, _ := c.hllAt(dest); e != nil {
 			h.merge(all)
+			h.cached = -1
 			c.changed(e)
 		} else {
 			c.put(dest, all)

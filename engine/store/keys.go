@@ -191,6 +191,8 @@ func copyKey(c *call) Reply {
 			i++
 			if n, good := parseInt(c.args[i]); !good {
 				return errInt
+			} else if n < math.MinInt32 || n > math.MaxInt32 {
+				return errInt32
 			} else if n != 0 {
 				return Err("ERR DB index is out of range")
 			}

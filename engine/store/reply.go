@@ -61,6 +61,7 @@ var (
 	wrongType  = Err("WRONGTYPE Operation against a key holding the wrong kind of value")
 	errSyntax  = Err("ERR syntax error")
 	errInt     = Err("ERR value is not an integer or out of range")
+	errInt32   = Err("ERR value is out of range, value must between -2147483648 and 2147483647")
 	errFloat   = Err("ERR value is not a valid float")
 	errNaN     = Err("ERR resulting score is not a number (NaN)")
 	errNoKey   = Err("ERR no such key")

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // step is one command of a sequence.
@@ -68,31 +69,43 @@ type generator struct {
 	groups []grammarGroup
 	large  []node
 	count  int               // commands so far: makes each time to live different from all before
+	made   []string          // the last keys that a filling command made
 	open   [connections]bool // in a transaction, as far as the generator knows
 }
 
+// grammars returns the parsed grammars: of scripting only if the store has it.
+func grammars(scripts bool) (all []grammarGroup) {
+	for _, gr := range groups(scripts) {
+		all = append(all, grammarGroup{gr.name, parseAll(gr.grammars), parseAll(gr.fill)})
+	}
+	return all
+}
+
+func parseAll(texts []string) (nodes []node) {
+	for _, text := range texts {
+		nodes = append(nodes, parse(text))
+	}
+	return nodes
+}
+
+var (
+	parsed        = sync.OnceValue(func() []grammarGroup { return grammars(false) })
+	parsedScripts = sync.OnceValue(func() []grammarGroup { return grammars(true) })
+	parsedLarge   = sync.OnceValue(func() []node { return parseAll(large) })
+)
+
 // newGenerator returns a generator of commands; those of scripting only if the store has them.
 func newGenerator(src source, scripts bool) *generator {
-	g := &generator{source: src}
-	for _, gr := range groups(scripts) {
-		parsed := grammarGroup{name: gr.name}
-		for _, text := range gr.grammars {
-			parsed.nodes = append(parsed.nodes, parse(text))
-		}
-		for _, text := range gr.fill {
-			parsed.fill = append(parsed.fill, parse(text))
-		}
-		g.groups = append(g.groups, parsed)
-	}
-	for _, text := range large {
-		g.large = append(g.large, parse(text))
+	g := &generator{source: src, groups: parsed(), large: parsedLarge()}
+	if scripts {
+		g.groups = parsedScripts()
 	}
 	return g
 }
 
 // sequence returns length commands, or as many as there are bytes for. Most are about one type, so that its values grow.
 func (g *generator) sequence(length int) []step {
-	g.count, g.open = 0, [connections]bool{}
+	g.count, g.made, g.open = 0, nil, [connections]bool{}
 	theme := g.group()
 	var steps []step
 	for len(steps) < length && !g.ended() {
@@ -158,11 +171,13 @@ func (g *generator) command(theme, conn int) []string {
 	case k == 0:
 		return g.expand(g.large[g.n(len(g.large))], nil)
 	case k < 12 || g.count < 6:
-		if fill := g.groups[theme].fill; len(fill) > 0 && g.n(4) != 0 {
-			return g.expand(fill[g.n(len(fill))], nil)
+		fill := g.groups[theme].fill
+		if len(fill) == 0 || g.n(4) == 0 {
+			fill = g.groups[g.n(len(typed))].fill
 		}
-		fill := g.groups[g.n(len(typed))].fill
-		return g.expand(fill[g.n(len(fill))], nil)
+		args := g.expand(fill[g.n(len(fill))], nil)
+		g.made = append(g.made[max(len(g.made)-5, 0):], args[1])
+		return args
 	case k < 50:
 		theme = g.group()
 	}
@@ -283,6 +298,9 @@ func (g *generator) word(w string) []string {
 	}
 	switch w {
 	case "k":
+		if len(g.made) > 0 && g.n(2) == 0 {
+			return []string{g.pick(g.made)}
+		}
 		return []string{g.pick(keyNames)}
 	case "nk", "nkl", "nkt", "nkz":
 		return g.numbered(w[1:])
@@ -321,7 +339,7 @@ func (g *generator) word(w string) []string {
 	case "bit":
 		return []string{g.mostly(strconv.Itoa(g.n(2)), []string{"2", "-1", "", "abc"})}
 	case "db":
-		return []string{g.pick([]string{"0", "-1", "16", "abc", "", "99999999999999999999"})}
+		return []string{g.pick([]string{"0", "-1", "16", "abc", "", "99999999999999999999", "2147483648", "-2147483649"})}
 	case "ttl": // in seconds; no two are less than 10 s apart, or GT and LT would depend on the milliseconds
 		return []string{g.mostly(strconv.Itoa((1+g.n(100))*10000+g.count*10), append(badInts, "0", "-1", "9223372036854775", "9223372036854776", "-9223372036854775"))}
 	case "pttl":

@@ -259,7 +259,7 @@ var plain = []group{
 		"PERSIST k",
 		"RENAME k k",
 		"RENAMENX k k",
-		"COPY k k <[DB 0] [REPLACE]>",
+		"COPY k k <[DB {0|db}] [REPLACE]>",
 		"KEYS glob",
 		"SCAN cur <[MATCH glob] [COUNT cnt] [TYPE typ]>",
 		"RANDOMKEY",
