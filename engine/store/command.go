@@ -12,6 +12,7 @@ type command struct {
 	write       bool                                          // may change keys
 	memory      bool                                          // may need memory
 	noQueue     bool                                          // MULTI does not queue it
+	check       func(args []string) *Reply                    // what is wrong with the arguments, if MULTI looks at more than their number; may be nil
 	run         func(c *call) Reply
 }
 

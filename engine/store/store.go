@@ -274,6 +274,12 @@ func (c *Conn) Do(args []string) Reply {
 		}
 		return errArity(cmd.name)
 	}
+	if cmd.check != nil {
+		if bad := cmd.check(args); bad != nil {
+			c.spoil()
+			return *bad
+		}
+	}
 	if c.multi != nil && !cmd.noQueue {
 		return c.enqueue(cmd, args)
 	}

@@ -1,6 +1,9 @@
 package store
 
-import "strings"
+import (
+	"crypto/sha1"
+	"strings"
+)
 
 // multi is what a Conn queued since MULTI.
 type multi struct {
@@ -198,36 +201,53 @@ type EvalFunc func(script string, keys, args []string, do func(args []string) Re
 func (s *Store) SetEval(f EvalFunc) { s.eval.Store(&evaluator{f}) }
 
 var scriptCommands = []command{
-	{name: "eval", min: 3, max: -1, keys: everyKey, write: true, memory: true, run: func(c *call) Reply { return c.evalScript(c.args[1]) }},
+	{name: "eval", min: 3, max: -1, keys: everyKey, write: true, memory: true, run: func(c *call) Reply { return c.evalScript(c.args[1], true) }},
 	{name: "evalsha", min: 3, max: -1, keys: everyKey, write: true, memory: true, run: func(c *call) Reply {
 		script, known := c.s.scripts.get(c.args[1])
-		if !known {
-			return Err("NOSCRIPT No matching script. Please use EVAL.")
+		if len(c.args[1]) != 2*sha1.Size {
+			return errNoScript
 		}
-		return c.evalScript(script)
+		return c.evalScript(script, known)
 	}},
-	{name: "script", min: 2, max: -1, run: func(c *call) Reply {
-		switch sub := strings.ToLower(c.args[1]); {
-		case sub == "load" && len(c.args) == 3:
+	{name: "script", min: 2, max: -1, check: checkScript, run: func(c *call) Reply {
+		switch strings.ToLower(c.args[1]) {
+		case "load":
 			return bulk(c.s.scripts.add(c.args[2]))
-		case sub == "exists" && len(c.args) > 2:
+		case "exists":
 			var list []Reply
 			for _, sha := range c.args[2:] {
 				_, known := c.s.scripts.get(sha)
 				list = append(list, boolean(known))
 			}
 			return array(list)
-		case sub == "flush":
-			c.s.scripts.clear()
-			return ok
-		case sub == "load" || sub == "exists":
-			return errArity("script|" + sub)
 		}
-		return Err("ERR unknown subcommand '" + clip(c.args[1], 128) + "'. Try SCRIPT HELP.")
+		if len(c.args) > 3 || len(c.args) == 3 && !is(c.args[2], "async") && !is(c.args[2], "sync") {
+			return Err("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+		}
+		c.s.scripts.clear()
+		return ok
 	}},
 }
 
-func (c *call) evalScript(script string) Reply {
+// checkScript checks the subcommands of SCRIPT.
+func checkScript(args []string) *Reply {
+	sub := strings.ToLower(args[1])
+	var bad Reply
+	switch {
+	case sub == "load" && len(args) != 3, sub == "exists" && len(args) < 3:
+		bad = errArity("script|" + sub)
+	case sub != "load" && sub != "exists" && sub != "flush":
+		bad = Err("ERR unknown subcommand '" + printable(clip(args[1], 128)) + "'. Try SCRIPT HELP.")
+	default:
+		return nil
+	}
+	return &bad
+}
+
+var errNoScript = Err("NOSCRIPT No matching script. Please use EVAL.")
+
+// evalScript runs a script; known is false for a SHA-1 that stands for none.
+func (c *call) evalScript(script string, known bool) Reply {
 	n, good := parseInt(c.args[2])
 	switch {
 	case !good:
@@ -236,6 +256,8 @@ func (c *call) evalScript(script string) Reply {
 		return Err("ERR Number of keys can't be greater than number of args")
 	case n < 0:
 		return Err("ERR Number of keys can't be negative")
+	case !known:
+		return errNoScript
 	}
 	f := c.s.eval.Load()
 	if f == nil {

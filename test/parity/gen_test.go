@@ -216,7 +216,9 @@ func (g *generator) spoil(args []string) []string {
 			args[at], args[b] = args[b], args[at]
 		}
 	case 5: // another case
-		args[at] = strings.ToLower(args[at])
+		if len(args[at]) < 20 { // not a script
+			args[at] = strings.ToLower(args[at])
+		}
 	}
 	return args
 }

@@ -291,6 +291,7 @@ var scripting = group{"scripting", []string{
 	"EVALSHA sha 1 k [v]",
 	"SCRIPT LOAD script",
 	"SCRIPT EXISTS sha+",
+	"SCRIPT FLUSH [ASYNC|SYNC]",
 }, nil}
 
 // groups returns all groups.

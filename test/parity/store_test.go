@@ -1,24 +1,34 @@
 package parity
 
 import (
+	"io"
 	"testing"
 
 	"dragonfly/engine/store"
+	"dragonfly/luabind"
 )
 
 // embedded is the side of our store.
 type embedded struct {
-	tb    testing.TB
-	store *store.Store
-	conns [connections]*store.Conn
+	tb      testing.TB
+	scripts *luabind.Loader // runs EVAL
+	store   *store.Store
+	conns   [connections]*store.Conn
 }
 
 var _ side = (*embedded)(nil)
 
 func newEmbedded(tb testing.TB) *embedded {
-	e := &embedded{tb: tb}
+	scripts, err := luabind.NewLoader(tb.TempDir(), luabind.Options{Stdout: io.Discard})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	e := &embedded{tb: tb, scripts: scripts}
 	e.reset()
-	tb.Cleanup(func() { e.store.Close() })
+	tb.Cleanup(func() {
+		e.store.Close()
+		scripts.Close()
+	})
 	return e
 }
 
@@ -33,6 +43,7 @@ func (e *embedded) reset() {
 		e.tb.Fatal(err)
 	}
 	e.store = s
+	e.scripts.SetRedis(s, nil)
 	for i := range e.conns {
 		e.conns[i] = s.Conn()
 	}
@@ -72,5 +83,5 @@ func fromStore(r store.Reply) reply {
 
 // newRig returns a rig of a real server and the store.
 func newRig(tb testing.TB) *rig {
-	return &rig{real: newServer(tb), ours: newEmbedded(tb)}
+	return &rig{real: newServer(tb), ours: newEmbedded(tb), scripts: true}
 }
