@@ -216,7 +216,7 @@ func (g *generator) spoil(args []string) []string {
 			args[at], args[b] = args[b], args[at]
 		}
 	case 5: // another case
-		if len(args[at]) < 20 { // not a script
+		if at == 0 || args[0] != "EVAL" && args[0] != "SCRIPT" { // Lua tells cases apart
 			args[at] = strings.ToLower(args[at])
 		}
 	}
