@@ -349,7 +349,8 @@ func (o *lifeOptions) option(args []string, i int, isSet bool) int {
 		default:
 			return 0
 		}
-		if o.given || o.keep || o.persist || i+1 >= len(args) {
+		another := o.given && (o.unit != unit || o.absolute != absolute) // the same may come twice
+		if another || o.keep || o.persist || i+1 >= len(args) {
 			return 0
 		}
 		o.given, o.arg, o.unit, o.absolute = true, args[i+1], unit, absolute

@@ -196,7 +196,7 @@ func (g *generator) command(theme, conn int) []string {
 func (g *generator) spoil(args []string) []string {
 	args = append([]string(nil), args...)
 	at := g.n(len(args))
-	switch g.n(6) {
+	switch g.n(7) {
 	case 0: // too few
 		if len(args) > 1 {
 			return args[:len(args)-1]
@@ -214,6 +214,10 @@ func (g *generator) spoil(args []string) []string {
 	case 4: // another order
 		if b := g.n(len(args)); at > 0 && b > 0 {
 			args[at], args[b] = args[b], args[at]
+		}
+	case 6: // options twice
+		if at > 1 {
+			return append(args, args[at:]...)
 		}
 	case 5: // another case
 		if at == 0 || args[0] != "EVAL" && args[0] != "SCRIPT" { // Lua tells cases apart
