@@ -40,6 +40,7 @@ type Loader struct {
 	eval                 *evaluator // guarded by the store that calls it
 
 	networks networkFiles // of net.load_cidr
+	models   modelFiles   // of model.load
 }
 
 // Options of a Loader; the zero value is fine.
@@ -75,6 +76,7 @@ func (l *Loader) Forget() {
 // Close ends what the Loader runs in the background. Its scripts must be closed before.
 func (l *Loader) Close() error {
 	l.dog.close()
+	l.closeModels()
 	if l.ownStore != nil {
 		l.ownStore.Close()
 	}

@@ -96,12 +96,21 @@ func (s *script) hiredisModule() module {
 	}))
 	h.statusTab = L.CreateTable(0, 3)
 	h.statusTab.Metatable = statusMeta
-	methods := map[string]lua.LGFunction{
-		"command": h.command, "command_line": h.commandLine, "append_command": h.appendCommand, "get_reply": h.getReply, "close": h.close,
+	const connect = `local conn = assert(hiredis.connect()) `
+	methods := []hostFunc{
+		{"conn:command", "command(name, ...) -> reply | nil, message, code", "One command; arguments are strings and numbers, of any bytes.",
+			connect + `assert(conn:command("PING") == hiredis.status.PONG)`, h.command},
+		{"conn:command_line", "command_line(line) -> reply | nil, message, code", "One command, split at blanks, without quotes; `%%` is `%`.",
+			connect + `assert(conn:command_line("INCRBY example 2") >= 2)`, h.commandLine},
+		{"conn:append_command", "append_command(name, ...)", "Queues a command; get_reply sends all that are queued in one round trip.",
+			connect + `conn:append_command("PING") assert(conn:get_reply() == hiredis.PONG)`, h.appendCommand},
+		{"conn:get_reply", "get_reply() -> reply | nil, message, code", "The next reply to an appended command.",
+			connect + `conn:append_command("ECHO", "a") conn:append_command("ECHO", "b") assert(conn:get_reply() == "a" and conn:get_reply() == "b")`, h.getReply},
+		{"conn:close", "close()", "Gives the connection up; using it afterwards is an error.", connect + `conn:close()`, h.close},
 	}
 	index := L.CreateTable(0, len(methods))
-	for name, fn := range methods {
-		index.RawSetString(name, L.NewFunction(fn))
+	for _, m := range methods {
+		index.RawSetString(strings.TrimPrefix(m.Name, "conn:"), L.NewFunction(m.Fn))
 	}
 	h.conns = L.CreateTable(0, 4)
 	h.conns.RawSetString("__index", index)
@@ -122,9 +131,9 @@ func (s *script) hiredisModule() module {
 		Name: "hiredis",
 		Doc: "Redis as dragonfly-mle's lua-hiredis has it: the server that config.lua names, else the embedded store. Replies: integers and strings as they are, arrays as tables, " +
 			"statuses as constants (`hiredis.status.OK`, compare with `==`), errors as tables `{name = message, type = hiredis.REPLY_ERROR}`, and what is missing as `hiredis.NIL`, never nil. " +
-			"Methods of a connection: `conn:command(name, ...)`, `conn:command_line(\"NAME arg arg\")`, `conn:append_command(name, ...)` with `conn:get_reply()` (one round trip for many), `conn:close()`; " +
-			"each returns the reply, or nil, a message and a code when the server could not be reached within redis_wait. New scripts may like `redis` better.",
-		Values: values,
+			"When the server could not be reached within redis_wait there is no reply but nil, a message and a code. New scripts may like `redis` better.",
+		Methods: methods,
+		Values:  values,
 		Funcs: []hostFunc{
 			{"connect", "connect([host [, port]]) -> conn | nil, message, code",
 				"A connection; it reconnects by itself. With a host (or the path of a unix socket) that server, else what config.lua names.",

@@ -66,7 +66,7 @@ func (s *script) modules() []module {
 		s.hiredisModule(), s.redisModule(),
 		s.httpModule(),
 		s.netModule(), hashModule(), s.sketchModule(),
-		domainModule(), textModule(),
+		domainModule(), textModule(), s.modelModule(),
 	}
 	list = append(list, cjsonModules(s.views)...)
 	return append(list, libModules()...)

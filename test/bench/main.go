@@ -21,7 +21,7 @@ import (
 var (
 	lines  = flag.Int("n", 300_000, "events")
 	rounds = flag.Int("rounds", 5, "runs of each, in turn")
-	only   = flag.String("only", "", "letters of the workloads, all if empty")
+	only   = flag.String("only", "", "letters of the workloads, s for Redis and the store; all if empty")
 	out    = flag.String("o", "test/bench/RESULTS.md", "file for the results; - is standard output")
 	binary = flag.String("bin", "bin/dragonfly", "the program")
 )
@@ -107,6 +107,11 @@ func run() error {
 			if err := measure(&report, dir, bin, input, n, w); err != nil {
 				return fmt.Errorf("%s: %w", w.letter, err)
 			}
+		}
+	}
+	if *only == "" || strings.Contains(*only, "s") {
+		if err := storeBench(&report, dir, bin); err != nil {
+			return fmt.Errorf("store: %w", err)
 		}
 	}
 	if *out == "-" {

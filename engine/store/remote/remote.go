@@ -112,7 +112,6 @@ type Client struct {
 	away     atomic.Int64 // Unix nanoseconds since which the server is away, 0 if it is there
 	failures atomic.Uint64
 	retries  atomic.Uint64
-	said     sync.Mutex
 }
 
 var _ store.Client = (*Client)(nil)
