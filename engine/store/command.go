@@ -1,6 +1,9 @@
 package store
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // command is a command's name, the number of its arguments with the name, its keys, and what it does.
 type command struct {
@@ -45,8 +48,6 @@ func Commands() []string {
 	return names
 }
 
-const allShards = ^uint64(0)
-
 // keysOf returns the keys that args name; all is true for commands that touch every key.
 func (cmd *command) keysOf(args []string) (keys []string, all bool) {
 	if cmd.keys != nil {
@@ -65,17 +66,23 @@ func (cmd *command) keysOf(args []string) (keys []string, all bool) {
 	return keys, false
 }
 
-// mask returns the shards that cmd touches.
-func (cmd *command) mask(s *Store, args []string) uint64 {
+// shards returns the shards that cmd touches.
+func (cmd *command) shards(s *Store, args []string) shardSet {
 	keys, all := cmd.keysOf(args)
 	if all {
-		return allShards
+		return everyShard
 	}
-	var m uint64
-	for _, k := range keys {
-		m |= 1 << s.shardIndex(k)
+	set := make(shardSet, len(keys))
+	for i, k := range keys {
+		set[i] = s.shardIndex(k)
 	}
-	return m
+	return set.sorted()
+}
+
+// sorted puts shards in order and drops those that come twice.
+func (s shardSet) sorted() shardSet {
+	slices.Sort(s)
+	return slices.Compact(s)
 }
 
 // one, read and write make the commonest forms: a command whose first argument is its only key.

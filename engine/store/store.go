@@ -1,7 +1,7 @@
 // Package store is the embedded store: a key space with Redis's commands, in process, shared by all workers.
 //
 // Scripts that talk to Redis find it answering when config.lua names no server. A command is a Go call: an INCR costs a
-// map look-up under the lock of one of 64 shards (0.1 us) where a server costs a round trip (17 to 32 us).
+// map look-up under the lock of one of 512 shards (0.1 us) where a server costs a round trip (17 to 32 us).
 //
 // # Why not an existing one
 //
@@ -13,7 +13,7 @@
 //
 // # Keys, locks, transactions
 //
-// A key belongs to one of 64 shards by its hash. A command locks the shards of its keys, in ascending order; MULTI/EXEC
+// A key belongs to one of 512 shards by its hash. A command locks the shards of its keys, in ascending order; MULTI/EXEC
 // locks those of all its keys, a script (EVAL) and FLUSHALL all of them. So each command and each transaction is atomic, and
 // commands on different keys hardly ever meet.
 //
@@ -33,14 +33,35 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"math/bits"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-const shardCount = 64 // the bits of a lock mask
+// shardCount is how many parts the key space has: many, so that workers on different keys seldom touch the same cache line.
+const shardCount = 512
+
+// shardSet are shards in ascending order, each once.
+type shardSet []uint16
+
+// everyShard are all of them.
+var everyShard = func() shardSet {
+	set := make(shardSet, shardCount)
+	for i := range set {
+		set[i] = uint16(i)
+	}
+	return set
+}()
+
+func (s shardSet) has(i uint16) bool {
+	if len(s) == 1 {
+		return s[0] == i
+	}
+	_, found := slices.BinarySearch(s, i)
+	return found
+}
 
 // maxString is the longest string in bytes that a command makes: Redis's proto-max-bulk-len.
 const maxString = 512 << 20
@@ -211,25 +232,28 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-func (s *Store) shardIndex(key string) uint64 { return maphash.String(s.seed, key) % shardCount }
+func (s *Store) shardIndex(key string) uint16 {
+	return uint16(maphash.String(s.seed, key) % shardCount)
+}
 
 func (s *Store) now() int64 { return s.opt.Now().UnixMilli() }
 
-// lock locks the shards of mask, in ascending order.
-func (s *Store) lock(mask uint64) {
-	for m := mask; m != 0; m &= m - 1 {
-		s.shards[bits.TrailingZeros64(m)].mu.Lock()
+// lock locks the shards of set, in ascending order.
+func (s *Store) lock(set shardSet) {
+	for _, i := range set {
+		s.shards[i].mu.Lock()
 	}
 }
 
-func (s *Store) unlock(mask uint64) {
-	for m := mask; m != 0; m &= m - 1 {
-		s.shards[bits.TrailingZeros64(m)].mu.Unlock()
+func (s *Store) unlock(set shardSet) {
+	for _, i := range set {
+		s.shards[i].mu.Unlock()
 	}
 }
 
 // Conn is what one user of the store holds: the state of MULTI, WATCH and subscriptions. It is for one goroutine at a time.
 type Conn struct {
+	_     [64]byte
 	s     *Store
 	c     call
 	multi *multi
@@ -247,7 +271,8 @@ type call struct {
 	conn   *Conn
 	args   []string // with the command's name
 	ms     int64    // the time, once asked for
-	held   uint64   // shards that are locked
+	held   shardSet // shards that are locked
+	one    [1]uint16
 	dirty  []*entry // changed by this command
 	script bool     // called by EVAL
 }
@@ -323,32 +348,33 @@ func (c *Conn) run(cmd *command, args []string) Reply {
 	cl.s, cl.conn, cl.args, cl.ms, cl.dirty = s, c, args, 0, cl.dirty[:0]
 	if cmd.first == 1 && cmd.last == 1 { // one key: what nearly every command is
 		i := s.shardIndex(args[1])
-		cl.held = 1 << i
+		cl.one[0] = i
+		cl.held = cl.one[:]
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		r := cmd.run(cl)
 		cl.book()
 		sh.mu.Unlock()
-		cl.args, cl.held = nil, 0
+		cl.args, cl.held = nil, nil
 		if cmd.memory {
 			s.evict()
 		}
 		return r
 	}
-	mask := cmd.mask(s, args)
-	several := cmd.write && mask&(mask-1) != 0
+	set := cmd.shards(s, args)
+	several := cmd.write && len(set) > 1
 	if several {
 		s.snap.RLock()
 	}
-	s.lock(mask)
-	cl.held = mask
+	s.lock(set)
+	cl.held = set
 	r := cmd.run(cl)
 	cl.book()
-	s.unlock(mask)
+	s.unlock(set)
 	if several {
 		s.snap.RUnlock()
 	}
-	cl.args, cl.held = nil, 0
+	cl.args, cl.held = nil, nil
 	if cmd.memory {
 		s.evict()
 	}
@@ -358,7 +384,7 @@ func (c *Conn) run(cmd *command, args []string) Reply {
 // shard returns the shard of key, which the command has locked.
 func (c *call) shard(key string) *shard {
 	i := c.s.shardIndex(key)
-	if c.held&(1<<i) == 0 {
+	if !c.held.has(i) {
 		panic("store: a command touched a key that it did not lock: " + c.args[0])
 	}
 	return &c.s.shards[i]
@@ -424,7 +450,16 @@ func (c *call) put(key string, v value) *entry {
 	sh := c.shard(key)
 	e := sh.keys[key]
 	if e == nil {
-		e = &entry{val: v, used: c.s.clock.Load(), keyLen: uint32(len(key))}
+		if t, isText := v.(*text); isText { // one piece of memory, so one or two cache lines
+			both := &struct {
+				e entry
+				t text
+			}{t: *t}
+			e, v = &both.e, &both.t
+		} else {
+			e = &entry{}
+		}
+		e.val, e.used, e.keyLen = v, c.s.clock.Load(), uint32(len(key))
 		sh.keys[strings.Clone(key)] = e
 	} else {
 		if e.expire != 0 {
@@ -468,12 +503,12 @@ func (c *call) book() {
 		return
 	}
 	var v uint64
-	for m := c.held; m != 0; m &= m - 1 {
-		sh := &c.s.shards[bits.TrailingZeros64(m)]
+	for _, i := range c.held {
+		sh := &c.s.shards[i]
 		sh.writes++
 		v = sh.writes
 	}
-	if c.held&(c.held-1) != 0 {
+	if len(c.held) > 1 {
 		v = c.s.versions.Add(1) | 1<<63
 	}
 	var delta int64

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -410,6 +411,25 @@ func BenchmarkIncr(b *testing.B) {
 		keys := make([]string, 512)
 		for i := range keys {
 			keys[i] = fmt.Sprint("key:", rand.IntN(10000))
+		}
+		for i := 0; pb.Next(); i++ {
+			args[1] = keys[i%512]
+			c.Do(args)
+		}
+	})
+}
+
+// BenchmarkIncrApart is BenchmarkIncr with keys of its own for each worker: what shard_by gives.
+func BenchmarkIncrApart(b *testing.B) {
+	s := open(b, Options{})
+	var worker atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		c := s.Conn()
+		args := []string{"INCR", ""}
+		keys := make([]string, 512)
+		w := worker.Add(1)
+		for i := range keys {
+			keys[i] = fmt.Sprint("key:", w, ":", i)
 		}
 		for i := 0; pb.Next(); i++ {
 			args[1] = keys[i%512]

@@ -148,14 +148,14 @@ func (c *Conn) exec() Reply {
 		return Err("EXECABORT Transaction discarded because of previous errors.")
 	}
 	s := c.s
-	var mask uint64
+	var set shardSet
 	write, memory := false, false
 	for _, q := range m.queue {
-		mask |= q.cmd.mask(s, q.args)
+		set = append(set, q.cmd.shards(s, q.args)...)
 		write, memory = write || q.cmd.write, memory || q.cmd.memory
 	}
 	for key := range c.watch {
-		mask |= 1 << s.shardIndex(key)
+		set = append(set, s.shardIndex(key))
 	}
 	if memory && s.opt.MaxMemory > 0 && s.opt.Eviction == EvictNone && s.used.Load() > s.opt.MaxMemory {
 		c.unwatch()
@@ -165,8 +165,9 @@ func (c *Conn) exec() Reply {
 		s.snap.RLock()
 		defer s.snap.RUnlock()
 	}
-	s.lock(mask)
-	cl := &call{s: s, conn: c, held: mask, ms: s.now()}
+	set = set.sorted()
+	s.lock(set)
+	cl := &call{s: s, conn: c, held: set, ms: s.now()}
 	touched := false
 	for key, w := range c.watch {
 		touched = cl.touched(key, w) || touched
@@ -174,7 +175,7 @@ func (c *Conn) exec() Reply {
 	}
 	c.watch = nil
 	if touched {
-		s.unlock(mask)
+		s.unlock(set)
 		return nilReply
 	}
 	replies := make([]Reply, len(m.queue))
@@ -183,7 +184,7 @@ func (c *Conn) exec() Reply {
 		replies[i] = q.cmd.run(cl)
 		cl.book()
 	}
-	s.unlock(mask)
+	s.unlock(set)
 	if memory {
 		s.evict()
 	}
