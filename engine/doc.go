@@ -57,6 +57,14 @@
 // below which everything is acked; they are written atomically every second and at the end of Run. After a crash the inputs
 // resume there: nothing is lost, at most a second of records comes twice.
 //
+// # State that scripts share
+//
+// Globals belong to one worker. What workers share, or what outlives the process, is in Redis or in the embedded store
+// (engine/store), which answers the same commands in process, under the locks of the shards that hold a command's keys. Scripts reach either through luabind's
+// modules hiredis and redis; store.Client is what both implement. A server that is away is waited for inside the command (engine/store/remote), so the worker, its queue,
+// the gate and at last the source wait with it. The command opens the store before the process gives up its rights and closes it after the
+// last engine: reloads do not touch it.
+//
 // # Life of an engine
 //
 // New checks and wires; Open opens inputs and outputs, loads scripts and runs setup() - all that may need rights or paths
@@ -73,5 +81,8 @@
 //	engine/lazyjson    validates and indexes JSON
 //	engine/input/*     one package per scheme; import engine (and engine/input/lines), never each other
 //	engine/output/*    one package per scheme; import engine
+//	engine/store       the embedded store; engine/store/remote: Redis servers
+//	engine/model       evaluates trained models; engine/domain: names; engine/sketch: statistics in bounded memory
+//	engine/durable     files that a crash cannot tear
 //	luabind            config.lua, interpreters, the lazy view, Lua modules; the only one that imports gopher-lua
 package engine

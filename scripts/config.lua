@@ -1,8 +1,8 @@
 -- The default pipeline of Dragonfly. It is a Lua program: change it, run `dragonfly check`, send SIGHUP.
 --
---   eve.json -> eve-filter -> summary -> context -> domains -> flows -> write -> events.json
---                                |          |          |          |
---                          summary.json alerts.json  findings.json
+--   eve.json -> eve-filter -> summary -> context -> domains -> dga -> flows -> write -> events.json
+--                                |          |          |        |       |
+--                          summary.json alerts.json    findings.json
 --
 -- Each script passes events on to its default_analyzer and writes what it finds to its default_output.
 -- Events that a script failed on go to dead-letter.json. All files are in the log directory: -l, else
@@ -42,6 +42,12 @@ analyzers = {
   {
     tag = "domains", -- finding: a registered domain is seen for the first time
     script = "new-domain.lua",
+    default_analyzer = "dga",
+    default_output = "findings",
+  },
+  {
+    tag = "dga", -- finding: a name that looks as if a machine had made it (malware does)
+    script = "dga.lua",
     default_analyzer = "flows",
     default_output = "findings",
   },
@@ -71,8 +77,8 @@ outputs = {
 -- A configuration may decide, as this one for `make run`: DRAGONFLY_REPORT=1 prints the alerts with their
 -- context at the end.
 if os.getenv("DRAGONFLY_REPORT") then
-  analyzers[4].default_analyzer = "report"
-  analyzers[6] = { tag = "report", script = "report.lua", default_analyzer = "write" }
+  analyzers[5].default_analyzer = "report"
+  analyzers[7] = { tag = "report", script = "report.lua", default_analyzer = "write" }
 end
 
 -- SETTINGS, with their defaults. The reference in the README lists all of them.
@@ -82,3 +88,5 @@ listen = "${DRAGONFLY_LISTEN:-127.0.0.1:7070}" -- /metrics, /healthz, /ledger, /
 -- drain_timeout = "10s"   -- to finish what is queued at the end
 -- stats_interval = "60s"  -- of dragonfly-mle-stats.log
 -- dead_letter = "file://dead-letter.json"
+-- redis = "embedded"      -- what scripts keep in Redis; a server: "127.0.0.1:6379", "/run/redis.sock", "rediss://..."
+-- store_max_memory = "256MiB", store_save_interval = "10s", store_listen = "/run/dragonfly/store.sock" -- of the embedded one
