@@ -3,6 +3,7 @@ package luabind
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -18,7 +19,6 @@ type code struct {
 	proto    *lua.FunctionProto
 	mayLoop  bool     // a callback may run without end: see analyze.go
 	requires []string // constant arguments of require
-	helpers  bool     // the rewritten code asks for the host's helpers first
 }
 
 // compileScript compiles source. Before that it rewrites what gopher-lua does slowly or wrongly:
@@ -26,7 +26,7 @@ type code struct {
 //   - a .. b .. c becomes one call of a host function: faster, and numbers get Lua's text;
 //   - table constructors longer than bigTable are built in parts: gopher-lua drops elements behind the 25550th.
 //
-// The host functions reach the code through locals that no script can name.
+// The host functions are constants of the code: no script can name, see or change them.
 func compileScript(name, source string) (*code, error) {
 	if strings.HasPrefix(source, "\x1b") {
 		return nil, &engine.ScriptError{Script: name, Msg: "is Lua bytecode, want source text"}
@@ -40,13 +40,9 @@ func compileScript(name, source string) (*code, error) {
 	}
 	c := &code{name: name}
 	c.mayLoop, c.requires = analyze(chunk)
-	r := &rewriter{}
+	r := &rewriter{taken: map[string]bool{}}
 	r.block(chunk)
-	if r.used {
-		c.helpers = true
-		take := &ast.FuncCallExpr{Func: &ast.IdentExpr{Value: helperGlobal}}
-		chunk = append([]ast.Stmt{&ast.LocalAssignStmt{Names: []string{concatLocal, joinLocal}, Exprs: []ast.Expr{take}}}, chunk...)
-	}
+	r.name()
 	if c.proto, err = lua.Compile(chunk, name); err != nil {
 		var ce *lua.CompileError
 		if errors.As(err, &ce) {
@@ -54,6 +50,7 @@ func compileScript(name, source string) (*code, error) {
 		}
 		return nil, &engine.ScriptError{Script: name, Msg: err.Error()}
 	}
+	r.link(c.proto)
 	return c, nil
 }
 
@@ -72,25 +69,14 @@ func parseError(name string, err error) error {
 	return &engine.ScriptError{Script: name, Line: pe.Pos.Line, Msg: msg}
 }
 
-// Names that no script can write.
-const (
-	helperGlobal = "\x00helpers"
-	concatLocal  = "\x00concat"
-	joinLocal    = "\x00join"
+// The host functions of rewritten code. All interpreters share them: they have no upvalues, and nothing writes to them.
+var (
+	concatFunction = &lua.LFunction{IsG: true, Env: &lua.LTable{Metatable: lua.LNil}, GFunction: concat}
+	joinFunction   = &lua.LFunction{IsG: true, Env: &lua.LTable{Metatable: lua.LNil}, GFunction: joinTables}
 )
 
-// function returns the file's main function for an interpreter. It must be called before another file's is made.
-func (c *code) function(L *lua.LState, globals *lua.LTable) *lua.LFunction {
-	if c.helpers {
-		globals.RawSetString(helperGlobal, L.NewFunction(func(L *lua.LState) int {
-			globals.RawSetString(helperGlobal, lua.LNil) // nobody else shall see it
-			L.Push(L.NewFunction(concat))
-			L.Push(L.NewFunction(joinTables))
-			return 2
-		}))
-	}
-	return L.NewFunctionFromProto(c.proto)
-}
+// function returns the file's main function for an interpreter.
+func (c *code) function(L *lua.LState) *lua.LFunction { return L.NewFunctionFromProto(c.proto) }
 
 // concat is .. for any number of operands.
 func concat(L *lua.LState) int {
@@ -185,12 +171,65 @@ const bigTable = 2000
 // maxOperands is the longest chain of .. that is rewritten: a call's arguments need registers.
 const maxOperands = 100
 
-// rewriter changes a syntax tree in place.
-type rewriter struct{ used bool }
+// rewriter changes a syntax tree in place. Where a host function is called it leaves a string constant, that the compiler
+// takes for any other; in the compiled code the function stands in its place.
+type rewriter struct {
+	last   string          // the last parameter of the function that is being rewritten
+	copied bool            // the function must begin with a copy of it: see assignment
+	taken  map[string]bool // strings of the script that begin with a zero byte
+	calls  []hostCall
+	places map[string]*lua.LFunction // by the text of the constant; set by name
+}
+
+// hostCall is a call that was put into the tree.
+type hostCall struct {
+	constant *ast.StringExpr // what is called; its text comes later
+	fn       *lua.LFunction
+}
+
+// call returns a call of fn.
+func (r *rewriter) call(fn *lua.LFunction, line int, args ...ast.Expr) *ast.FuncCallExpr {
+	constant := &ast.StringExpr{}
+	constant.SetLine(line)
+	r.calls = append(r.calls, hostCall{constant, fn})
+	call := &ast.FuncCallExpr{Func: constant, Args: args, AdjustRet: true}
+	call.SetLine(line)
+	return call
+}
+
+// name gives each host function a text that is no string of the script.
+func (r *rewriter) name() {
+	r.places = map[string]*lua.LFunction{}
+	names := map[*lua.LFunction]string{}
+	for _, c := range r.calls {
+		text, ok := names[c.fn]
+		for n := len(names); !ok; n++ {
+			text = "\x00" + strconv.Itoa(n)
+			ok = !r.taken[text] && r.places[text] == nil
+		}
+		names[c.fn], r.places[text] = text, c.fn
+		c.constant.Value = text
+	}
+}
+
+// link puts the host functions into the code.
+func (r *rewriter) link(p *lua.FunctionProto) {
+	for i, c := range p.Constants {
+		if text, ok := c.(lua.LString); ok && r.places[string(text)] != nil {
+			p.Constants[i] = r.places[string(text)]
+		}
+	}
+	for _, child := range p.FunctionPrototypes {
+		r.link(child)
+	}
+}
 
 func (r *rewriter) block(list []ast.Stmt) {
-	for _, s := range list {
+	for i, s := range list {
 		r.stmt(s)
+		if a, ok := s.(*ast.AssignStmt); ok {
+			list[i] = r.assignment(a)
+		}
 	}
 }
 
@@ -231,7 +270,7 @@ func (r *rewriter) stmt(s ast.Stmt) {
 		r.exprs(s.Exprs)
 		r.block(s.Stmts)
 	case *ast.FuncDefStmt:
-		r.block(s.Func.Stmts)
+		r.function(s.Func, s.Name.Method != "")
 	case *ast.ReturnStmt:
 		r.exprs(s.Exprs)
 	}
@@ -239,6 +278,10 @@ func (r *rewriter) stmt(s ast.Stmt) {
 
 func (r *rewriter) expr(e ast.Expr) ast.Expr {
 	switch e := e.(type) {
+	case *ast.StringExpr:
+		if strings.HasPrefix(e.Value, "\x00") {
+			r.taken[e.Value] = true
+		}
 	case *ast.AttrGetExpr:
 		e.Object, e.Key = r.expr(e.Object), r.expr(e.Key)
 	case *ast.TableExpr:
@@ -266,9 +309,110 @@ func (r *rewriter) expr(e ast.Expr) ast.Expr {
 	case *ast.UnaryLenOpExpr:
 		e.Expr = r.expr(e.Expr)
 	case *ast.FunctionExpr:
-		r.block(e.Stmts)
+		r.function(e, false)
 	}
 	return e
+}
+
+func (r *rewriter) function(f *ast.FunctionExpr, method bool) {
+	outer, copied := r.last, r.copied
+	defer func() { r.last, r.copied = outer, copied }()
+	r.last, r.copied = "", false
+	if method {
+		r.last = "self"
+	}
+	if n := len(f.ParList.Names); n > 0 {
+		r.last = f.ParList.Names[n-1]
+	}
+	r.block(f.Stmts)
+	if r.copied {
+		param := &ast.IdentExpr{Value: r.last}
+		param.SetLine(f.Line())
+		own := &ast.LocalAssignStmt{Names: []string{r.last}, Exprs: []ast.Expr{param}}
+		own.SetLine(f.Line())
+		f.Stmts = append([]ast.Stmt{own}, f.Stmts...)
+	}
+}
+
+// assignment repairs what gopher-lua compiles wrongly:
+//
+//   - p = f(p) where p is the last parameter of its function puts f in the register of p before it reads p. A call is
+//     compiled well if it may return more values; otherwise the function gets a local copy of p, which is not special;
+//   - a, b = b, a writes a before it reads it, and t[i], i = f() writes i: temporary locals keep what is read first.
+func (r *rewriter) assignment(s *ast.AssignStmt) ast.Stmt {
+	if len(s.Lhs) > 1 || len(s.Rhs) > 1 {
+		return parallel(s)
+	}
+	if name, ok := s.Lhs[0].(*ast.IdentExpr); !ok || name.Value != r.last {
+		return s
+	}
+	if call, ok := s.Rhs[0].(*ast.FuncCallExpr); ok {
+		call.AdjustRet = false
+	} else if endsInCall(s.Rhs[0]) {
+		r.copied = true
+	}
+	return s
+}
+
+// parallel turns an assignment of several variables into a block: the tables and keys on the left and the values become
+// locals that no script can name, then the variables are assigned one by one, the last first.
+func parallel(s *ast.AssignStmt) ast.Stmt {
+	var before []ast.Stmt
+	temporaries := 0
+	local := func(values ...ast.Expr) (names []string) {
+		n := len(values)
+		if values[0] == s.Rhs[0] {
+			n = len(s.Lhs)
+		}
+		for range n {
+			names = append(names, "\x00"+strconv.Itoa(temporaries))
+			temporaries++
+		}
+		st := &ast.LocalAssignStmt{Names: names, Exprs: values}
+		st.SetLine(s.Line())
+		st.SetLastLine(s.LastLine())
+		before = append(before, st)
+		return names
+	}
+	ident := func(name string) ast.Expr {
+		e := &ast.IdentExpr{Value: name}
+		e.SetLine(s.Line())
+		return e
+	}
+	keep := func(e ast.Expr) ast.Expr {
+		switch e.(type) {
+		case *ast.StringExpr, *ast.NumberExpr, *ast.TrueExpr, *ast.FalseExpr:
+			return e
+		}
+		return ident(local(e)[0])
+	}
+	for _, left := range s.Lhs {
+		if g, ok := left.(*ast.AttrGetExpr); ok {
+			g.Object, g.Key = keep(g.Object), keep(g.Key)
+		}
+	}
+	values := local(s.Rhs...)
+	for i := len(s.Lhs) - 1; i >= 0; i-- {
+		one := &ast.AssignStmt{Lhs: s.Lhs[i : i+1], Rhs: []ast.Expr{ident(values[i])}}
+		one.SetLine(s.Line())
+		one.SetLastLine(s.LastLine())
+		before = append(before, one)
+	}
+	block := &ast.DoBlockStmt{Stmts: before}
+	block.SetLine(s.Line())
+	block.SetLastLine(s.LastLine())
+	return block
+}
+
+// endsInCall reports whether the value of and, or may be that of a call.
+func endsInCall(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.FuncCallExpr:
+		return true
+	case *ast.LogicalOpExpr:
+		return endsInCall(e.Lhs) || endsInCall(e.Rhs)
+	}
+	return false
 }
 
 // concat turns a chain of .. into one call. An operand that is a call or ... would add all its values as the last
@@ -291,11 +435,8 @@ func (r *rewriter) concat(e *ast.StringConcatOpExpr) ast.Expr {
 	case *ast.Comma3Expr:
 		l.AdjustRet = true
 	}
-	r.used = true
-	call := &ast.FuncCallExpr{Func: &ast.IdentExpr{Value: concatLocal}, Args: append(operands, last), AdjustRet: true}
-	call.SetLine(e.Line())
+	call := r.call(concatFunction, e.Line(), append(operands, last)...)
 	call.SetLastLine(e.LastLine())
-	call.Func.SetLine(e.Line())
 	return call
 }
 
@@ -313,8 +454,7 @@ func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 	if positional <= bigTable || usesVarargs(t) {
 		return t
 	}
-	call := &ast.FuncCallExpr{Func: &ast.IdentExpr{Value: joinLocal}, AdjustRet: true}
-	call.SetLine(t.Line())
+	call := r.call(joinFunction, t.Line())
 	for fields := t.Fields; len(fields) > 0; {
 		n := min(len(fields), bigTable)
 		part := &ast.TableExpr{Fields: fields[:n]}
@@ -329,7 +469,6 @@ func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 		call.Args = append(call.Args, made)
 		fields = fields[n:]
 	}
-	r.used = true
 	return call
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 // openLibs opens the standard libraries as Lua 5.1 and LuaJIT have them, where gopher-lua's differ. package and require
-// are opened elsewhere.
-func openLibs(L *lua.LState, lim *limits, stdout io.Writer) {
+// are opened elsewhere. The coroutines must be closed before the interpreter is.
+func openLibs(L *lua.LState, lim *limits, stdout io.Writer) *coroutines {
 	for _, open := range []lua.LGFunction{lua.OpenBase, lua.OpenTable, lua.OpenMath, lua.OpenOs, lua.OpenIo, lua.OpenCoroutine, lua.OpenDebug} {
 		L.Push(L.NewFunction(open))
 		L.Call(0, 0)
@@ -26,10 +26,11 @@ func openLibs(L *lua.LState, lim *limits, stdout io.Writer) {
 	openMath(L)
 	openOS(L)
 	openIO(L)
-	openCoroutine(L, lim)
+	co := openCoroutine(L, lim)
 	for _, m := range libModules() {
 		L.SetGlobal(m.Name, m.table(L))
 	}
+	return co
 }
 
 // libModules returns the modules that need no state.
@@ -69,12 +70,10 @@ func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
 			io.WriteString(stdout, b.String())
 			return 0
 		},
-		"pcall":  func(L *lua.LState) int { return protected(L, lim, false) },
-		"xpcall": func(L *lua.LState) int { return protected(L, lim, true) },
-		"error": func(L *lua.LState) int {
-			L.Error(L.Get(1), optInteger(L, 2, 1))
-			return 0
-		},
+		"pcall":          func(L *lua.LState) int { return protected(L, lim, false) },
+		"xpcall":         func(L *lua.LState) int { return protected(L, lim, true) },
+		"error":          func(L *lua.LState) int { raise(L, L.Get(1), optInteger(L, 2, 1)); return 0 },
+		"assert":         assert,
 		"unpack":         unpack,
 		"collectgarbage": collectGarbage,
 		"gcinfo": func(L *lua.LState) int {
@@ -87,6 +86,39 @@ func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
 	L.G.Global.RawSetString("_VERSION", lua.LString("Lua 5.1"))
 	L.G.Global.RawSetString("_printregs", lua.LNil)
 	L.G.Global.RawSetString("_GOPHER_LUA_VERSION", lua.LNil)
+}
+
+// raise raises v. A string or number gets the place of the function at level (1 called the running host function) in front
+// of it, as Lua does; 0 is none.
+func raise(L *lua.LState, v lua.LValue, level int) {
+	if level > 0 && lua.LVCanConvToString(v) {
+		v = lua.LString(place(L, level) + scalarText(v))
+	}
+	L.Error(v, 0)
+}
+
+// place is "file:line: " of the function at level, or "" if that is no Lua function.
+func place(L *lua.LState, level int) string {
+	dbg, ok := L.GetStack(level)
+	if !ok {
+		return ""
+	}
+	if _, err := L.GetInfo("Sl", dbg, lua.LNil); err != nil || dbg.CurrentLine <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d: ", dbg.Source, dbg.CurrentLine)
+}
+
+// assert is LuaJIT's: a text gets its place in front, as from error; an error value of any other type is raised as it is.
+func assert(L *lua.LState) int {
+	if lua.LVAsBool(L.CheckAny(1)) {
+		return L.GetTop()
+	}
+	if L.GetTop() == 1 {
+		L.Push(lua.LString("assertion failed!"))
+	}
+	raise(L, L.Get(2), 1)
+	return 0
 }
 
 // tostring is Lua's, with __tostring.
@@ -186,37 +218,51 @@ func luaToNumber(L *lua.LState) int {
 func protected(L *lua.LState, lim *limits, handler bool) int {
 	L.CheckAny(1)
 	first := 2
-	var onError *lua.LFunction
+	var own lua.LValue
 	if handler {
-		onError = L.CheckFunction(2)
+		own = L.CheckAny(2)
 		first = 3
 	}
-	args := make([]lua.LValue, 0, 4)
-	for i := first; i <= L.GetTop(); i++ {
-		args = append(args, L.Get(i))
-	}
-	base := L.GetTop()
+	var open openUpvalues
+	open.save(L)
+	top := L.GetTop()
 	L.Push(L.Get(1))
-	for _, a := range args {
-		L.Push(a)
+	for i := first; i <= top; i++ {
+		L.Push(L.Get(i))
 	}
-	err := L.PCall(len(args), lua.MultRet, onError)
+	// It runs where the error is raised.
+	onError := &lua.LFunction{IsG: true, Env: L.G.Global, GFunction: func(L *lua.LState) int {
+		open.restore(L)
+		v := friendlyValue(L.Get(1))
+		if own == nil || lim.stopped() {
+			L.Push(v)
+			return 1
+		}
+		L.Push(own)
+		L.Push(v)
+		L.Call(1, 1)
+		return 1
+	}}
+	err := L.PCall(top-first+1, lua.MultRet, onError)
+	if err == nil {
+		if lim.stopped() {
+			L.RaiseError("%s", errStopped)
+		}
+		L.Insert(lua.LTrue, top+1)
+		return L.GetTop() - top
+	}
+	open.restore(L)
 	if lim.stopped() {
 		L.RaiseError("%s", errStopped)
 	}
-	if err != nil {
-		L.SetTop(base)
-		L.Push(lua.LFalse)
-		if api, ok := err.(*lua.ApiError); ok && api.Object != nil {
-			L.Push(friendlyValue(api.Object))
-		} else {
-			L.Push(lua.LString(friendlyError(err.Error())))
-		}
-		return 2
+	L.SetTop(top)
+	L.Push(lua.LFalse)
+	if api, ok := err.(*lua.ApiError); ok && api.Object != nil {
+		L.Push(friendlyValue(api.Object))
+	} else {
+		L.Push(lua.LString(friendlyError(err.Error())))
 	}
-	n := L.GetTop() - base
-	L.Insert(lua.LTrue, base+1)
-	return n + 1
+	return 2
 }
 
 func friendlyValue(v lua.LValue) lua.LValue {
@@ -281,6 +327,25 @@ func collectGarbage(L *lua.LState) int {
 	return 1
 }
 
+// chunkName is the name of loaded code in messages, as Lua makes it: at most 59 bytes.
+func chunkName(name string) string {
+	const room = 59
+	switch {
+	case strings.HasPrefix(name, "="):
+		return name[1:min(len(name), room+1)]
+	case strings.HasPrefix(name, "@"):
+		if name = name[1:]; len(name) > room {
+			name = "..." + name[len(name)-room+3:]
+		}
+		return name
+	}
+	line, _, more := strings.Cut(strings.ReplaceAll(name, "\r", "\n"), "\n")
+	if most := room - len(`[string "..."]`); more || len(line) > most {
+		line = line[:min(len(line), most)] + "..."
+	}
+	return `[string "` + line + `"]`
+}
+
 // luaLoad is load and loadstring: source text only.
 func luaLoad(L *lua.LState) int {
 	var source strings.Builder
@@ -301,21 +366,13 @@ func luaLoad(L *lua.LState) int {
 	default:
 		source.WriteString(str(L, 1))
 	}
-	name := L.OptString(2, source.String())
-	name = strings.TrimLeft(name, "=@")
-	if i := strings.IndexByte(name, '\n'); i >= 0 {
-		name = name[:i]
-	}
-	if len(name) > 60 {
-		name = name[:60]
-	}
+	name := chunkName(L.OptString(2, source.String()))
 	c, err := compileScript(name, source.String())
 	if err != nil {
 		return failed(L, err)
 	}
-	fn := c.function(L, L.G.Global)
+	fn := c.function(L)
 	if env, ok := L.Get(4).(*lua.LTable); ok {
-		env.RawSetString(helperGlobal, L.G.Global.RawGetString(helperGlobal))
 		fn.Env = env
 	}
 	L.Push(fn)

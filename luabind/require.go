@@ -69,7 +69,7 @@ func (s *script) require(L *lua.LState, name string, loaded, pkg *lua.LTable) lu
 		if err != nil {
 			L.RaiseError("%s", strings.TrimSpace(err.Error()))
 		}
-		fn = c.function(L, s.globals)
+		fn = c.function(L)
 	}
 	L.Push(fn)
 	L.Push(lua.LString(name))

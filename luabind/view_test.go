@@ -46,7 +46,7 @@ func (l *lab) run(event, code string) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.L.Push(c.function(l.L, l.L.G.Global))
+	l.L.Push(c.function(l.L))
 	if err := l.L.PCall(0, 0, nil); err != nil {
 		l.t.Fatalf("%s: %v", code, err)
 	}
@@ -421,7 +421,7 @@ func BenchmarkView(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			l.L.Push(c.function(l.L, l.L.G.Global))
+			l.L.Push(c.function(l.L))
 			if err := l.L.PCall(0, 0, nil); err != nil {
 				b.Fatal(err)
 			}

@@ -16,15 +16,16 @@ const setupTimeout = 5 * time.Minute
 
 // script is a script loaded by one worker into an interpreter of its own.
 type script struct {
-	program *program
-	env     engine.ScriptEnv
-	L       *lua.LState
-	globals *lua.LTable
-	views   *views
-	lim     *limits
-	out     *engine.Results // of the current callback
-	routes  struct{ analyzers, outputs map[string]engine.Route }
-	loading map[string]bool // require in progress
+	program    *program
+	env        engine.ScriptEnv
+	L          *lua.LState
+	globals    *lua.LTable
+	views      *views
+	lim        *limits
+	coroutines *coroutines
+	out        *engine.Results // of the current callback
+	routes     struct{ analyzers, outputs map[string]engine.Route }
+	loading    map[string]bool // require in progress
 }
 
 var _ engine.Script = (*script)(nil)
@@ -39,7 +40,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 	})
 	s.globals = s.L.G.Global
 	p.loader.dog.add(s.lim)
-	openLibs(s.L, s.lim, p.loader.stdout)
+	s.coroutines = openLibs(s.L, s.lim, p.loader.stdout)
 	s.openRequire()
 	s.views = newViews(s.L)
 	s.views.open()
@@ -68,7 +69,7 @@ func (s *script) modules() []module {
 // start runs the top level and setup(), then closes the sandbox.
 func (s *script) start(out *engine.Results) error {
 	s.L.SetContext(s.lim)
-	if err := s.call(out, s.program.code.function(s.L, s.globals)); err != nil {
+	if err := s.call(out, s.program.code.function(s.L)); err != nil {
 		return err
 	}
 	if s.globals.RawGetString("loop").Type() != lua.LTFunction {
@@ -107,6 +108,7 @@ func (s *script) Finish(out *engine.Results) error {
 // Close implements engine.Script.
 func (s *script) Close() {
 	s.program.loader.dog.remove(s.lim)
+	s.coroutines.close()
 	s.L.Close()
 }
 
