@@ -3,6 +3,7 @@ package luabind
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,7 +42,7 @@ func compileScript(name, source string) (*code, error) {
 	c := &code{name: name}
 	c.mayLoop, c.requires = analyze(chunk)
 	r := &rewriter{taken: map[string]bool{}}
-	r.block(chunk)
+	chunk = r.block(chunk)
 	r.name()
 	if c.proto, err = lua.Compile(chunk, name); err != nil {
 		var ce *lua.CompileError
@@ -174,8 +175,6 @@ const maxOperands = 100
 // rewriter changes a syntax tree in place. Where a host function is called it leaves a string constant, that the compiler
 // takes for any other; in the compiled code the function stands in its place.
 type rewriter struct {
-	last   string          // the last parameter of the function that is being rewritten
-	copied bool            // the function must begin with a copy of it: see assignment
 	taken  map[string]bool // strings of the script that begin with a zero byte
 	calls  []hostCall
 	places map[string]*lua.LFunction // by the text of the constant; set by name
@@ -224,13 +223,56 @@ func (r *rewriter) link(p *lua.FunctionProto) {
 	}
 }
 
-func (r *rewriter) block(list []ast.Stmt) {
-	for i, s := range list {
+// block rewrites statements. Where a block or a label begins with a jump, gopher-lua's shortening of jumps goes astray:
+// a local that nobody can name stands before it.
+func (r *rewriter) block(list []ast.Stmt) []ast.Stmt {
+	out := list[:0:0]
+	afterLabel := true
+	for _, s := range list {
 		r.stmt(s)
-		if a, ok := s.(*ast.AssignStmt); ok {
-			list[i] = r.assignment(a)
+		switch t := s.(type) {
+		case *ast.AssignStmt:
+			s = assignment(t)
+		case *ast.IfStmt:
+			if truth, ok := truthOf(t.Condition); ok && truth {
+				s = doBlock(t, t.Then)
+			} else if ok {
+				s = doBlock(t, t.Else)
+			}
+		case *ast.WhileStmt:
+			if truth, ok := truthOf(t.Condition); ok && !truth {
+				s = doBlock(t, nil)
+			}
+		case *ast.GotoStmt, *ast.BreakStmt:
+			if afterLabel {
+				pad := &ast.LocalAssignStmt{Names: []string{"\x00"}, Exprs: []ast.Expr{&ast.NilExpr{}}}
+				pad.SetLine(s.Line())
+				pad.Exprs[0].SetLine(s.Line())
+				out = append(out, doBlock(s, []ast.Stmt{pad}))
+			}
 		}
+		_, afterLabel = s.(*ast.LabelStmt)
+		out = append(out, s)
 	}
+	return out
+}
+
+func doBlock(at ast.Stmt, list []ast.Stmt) *ast.DoBlockStmt {
+	b := &ast.DoBlockStmt{Stmts: list}
+	b.SetLine(at.Line())
+	b.SetLastLine(at.LastLine())
+	return b
+}
+
+// truthOf returns whether a constant counts as true.
+func truthOf(e ast.Expr) (truth, ok bool) {
+	switch e.(type) {
+	case *ast.TrueExpr, *ast.NumberExpr, *ast.StringExpr:
+		return true, true
+	case *ast.FalseExpr, *ast.NilExpr:
+		return false, true
+	}
+	return false, false
 }
 
 func (r *rewriter) exprs(list []ast.Expr) {
@@ -249,28 +291,28 @@ func (r *rewriter) stmt(s ast.Stmt) {
 	case *ast.FuncCallStmt:
 		s.Expr = r.expr(s.Expr)
 	case *ast.DoBlockStmt:
-		r.block(s.Stmts)
+		s.Stmts = r.block(s.Stmts)
 	case *ast.WhileStmt:
 		s.Condition = r.expr(s.Condition)
-		r.block(s.Stmts)
+		s.Stmts = r.block(s.Stmts)
 	case *ast.RepeatStmt:
-		r.block(s.Stmts)
+		s.Stmts = r.block(s.Stmts)
 		s.Condition = r.expr(s.Condition)
 	case *ast.IfStmt:
 		s.Condition = r.expr(s.Condition)
-		r.block(s.Then)
-		r.block(s.Else)
+		s.Then = r.block(s.Then)
+		s.Else = r.block(s.Else)
 	case *ast.NumberForStmt:
 		s.Init, s.Limit = r.expr(s.Init), r.expr(s.Limit)
 		if s.Step != nil {
 			s.Step = r.expr(s.Step)
 		}
-		r.block(s.Stmts)
+		s.Stmts = r.block(s.Stmts)
 	case *ast.GenericForStmt:
 		r.exprs(s.Exprs)
-		r.block(s.Stmts)
+		s.Stmts = r.block(s.Stmts)
 	case *ast.FuncDefStmt:
-		r.function(s.Func, s.Name.Method != "")
+		s.Func.Stmts = r.block(s.Func.Stmts)
 	case *ast.ReturnStmt:
 		r.exprs(s.Exprs)
 	}
@@ -296,6 +338,7 @@ func (r *rewriter) expr(e ast.Expr) ast.Expr {
 		r.exprs(e.Args)
 	case *ast.LogicalOpExpr:
 		e.Lhs, e.Rhs = r.expr(e.Lhs), r.expr(e.Rhs)
+		return decided(e)
 	case *ast.RelationalOpExpr:
 		e.Lhs, e.Rhs = r.expr(e.Lhs), r.expr(e.Rhs)
 	case *ast.ArithmeticOpExpr:
@@ -306,50 +349,65 @@ func (r *rewriter) expr(e ast.Expr) ast.Expr {
 		e.Expr = r.expr(e.Expr)
 	case *ast.UnaryNotOpExpr:
 		e.Expr = r.expr(e.Expr)
+		if truth, ok := truthOf(e.Expr); ok {
+			var not ast.Expr = &ast.TrueExpr{}
+			if truth {
+				not = &ast.FalseExpr{}
+			}
+			not.SetLine(e.Line())
+			return not
+		}
 	case *ast.UnaryLenOpExpr:
 		e.Expr = r.expr(e.Expr)
 	case *ast.FunctionExpr:
-		r.function(e, false)
+		e.Stmts = r.block(e.Stmts)
 	}
 	return e
 }
 
-func (r *rewriter) function(f *ast.FunctionExpr, method bool) {
-	outer, copied := r.last, r.copied
-	defer func() { r.last, r.copied = outer, copied }()
-	r.last, r.copied = "", false
-	if method {
-		r.last = "self"
+// decided takes away an operand of and, or that is a constant in front, which gopher-lua compiles wrongly in places.
+func decided(e *ast.LogicalOpExpr) ast.Expr {
+	truth, ok := truthOf(e.Lhs)
+	if !ok {
+		return e
 	}
-	if n := len(f.ParList.Names); n > 0 {
-		r.last = f.ParList.Names[n-1]
+	if truth != (e.Operator == "and") {
+		return e.Lhs
 	}
-	r.block(f.Stmts)
-	if r.copied {
-		param := &ast.IdentExpr{Value: r.last}
-		param.SetLine(f.Line())
-		own := &ast.LocalAssignStmt{Names: []string{r.last}, Exprs: []ast.Expr{param}}
-		own.SetLine(f.Line())
-		f.Stmts = append([]ast.Stmt{own}, f.Stmts...)
-	}
+	return single(e.Rhs)
 }
 
-// assignment repairs what gopher-lua compiles wrongly:
+// single keeps an expression that may have several values at one.
+func single(e ast.Expr) ast.Expr {
+	switch e := e.(type) {
+	case *ast.FuncCallExpr:
+		e.AdjustRet = true
+	case *ast.Comma3Expr:
+		e.AdjustRet = true
+	}
+	return e
+}
+
+// assignment repairs what gopher-lua compiles wrongly where the variable is a local:
 //
-//   - p = f(p) where p is the last parameter of its function puts f in the register of p before it reads p. A call is
-//     compiled well if it may return more values; otherwise the function gets a local copy of p, which is not special;
-//   - a, b = b, a writes a before it reads it, and t[i], i = f() writes i: temporary locals keep what is read first.
-func (r *rewriter) assignment(s *ast.AssignStmt) ast.Stmt {
+//   - p = (f(p)), where p is the last parameter of its function, puts f in the register of p before it reads p. A call
+//     that may return more values is compiled well, and is adjusted to one by the assignment;
+//   - a, b = b, a writes a before it reads it, and t[i], i = f() writes i;
+//   - a = f() and b leaves a as it was where f() is false, and a = (b or c) and a writes b in a before it reads it.
+//
+// Temporary locals keep the values.
+func assignment(s *ast.AssignStmt) ast.Stmt {
 	if len(s.Lhs) > 1 || len(s.Rhs) > 1 {
 		return parallel(s)
 	}
-	if name, ok := s.Lhs[0].(*ast.IdentExpr); !ok || name.Value != r.last {
+	if _, ok := s.Lhs[0].(*ast.IdentExpr); !ok {
 		return s
 	}
-	if call, ok := s.Rhs[0].(*ast.FuncCallExpr); ok {
-		call.AdjustRet = false
-	} else if endsInCall(s.Rhs[0]) {
-		r.copied = true
+	switch right := s.Rhs[0].(type) {
+	case *ast.FuncCallExpr:
+		right.AdjustRet = false
+	case *ast.LogicalOpExpr:
+		return parallel(s)
 	}
 	return s
 }
@@ -398,21 +456,7 @@ func parallel(s *ast.AssignStmt) ast.Stmt {
 		one.SetLastLine(s.LastLine())
 		before = append(before, one)
 	}
-	block := &ast.DoBlockStmt{Stmts: before}
-	block.SetLine(s.Line())
-	block.SetLastLine(s.LastLine())
-	return block
-}
-
-// endsInCall reports whether the value of and, or may be that of a call.
-func endsInCall(e ast.Expr) bool {
-	switch e := e.(type) {
-	case *ast.FuncCallExpr:
-		return true
-	case *ast.LogicalOpExpr:
-		return endsInCall(e.Lhs) || endsInCall(e.Rhs)
-	}
-	return false
+	return doBlock(s, before)
 }
 
 // concat turns a chain of .. into one call. An operand that is a call or ... would add all its values as the last
@@ -428,19 +472,14 @@ func (r *rewriter) concat(e *ast.StringConcatOpExpr) ast.Expr {
 		operands = append(operands, r.expr(c.Lhs))
 		rest = c.Rhs
 	}
-	last := r.expr(rest)
-	switch l := last.(type) {
-	case *ast.FuncCallExpr:
-		l.AdjustRet = true
-	case *ast.Comma3Expr:
-		l.AdjustRet = true
-	}
+	last := single(r.expr(rest))
 	call := r.call(concatFunction, e.Line(), append(operands, last)...)
 	call.SetLastLine(e.LastLine())
 	return call
 }
 
-// table splits a long constructor.
+// table splits a long constructor, and puts its keys in front: where 50 elements without a key were written, gopher-lua
+// writes them again with each key.
 func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 	positional := 0
 	for _, f := range t.Fields {
@@ -450,6 +489,9 @@ func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 			positional++
 		}
 		f.Value = r.expr(f.Value)
+	}
+	if positional >= lua.FieldsPerFlush && positional < len(t.Fields) {
+		keysFirst(t)
 	}
 	if positional <= bigTable || usesVarargs(t) {
 		return t
@@ -470,6 +512,23 @@ func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
 		fields = fields[n:]
 	}
 	return call
+}
+
+func keysFirst(t *ast.TableExpr) {
+	if last := t.Fields[len(t.Fields)-1]; last.Key != nil {
+		for _, f := range t.Fields {
+			f.Value = single(f.Value) // none of them is the last
+		}
+	}
+	slices.SortStableFunc(t.Fields, func(a, b *ast.Field) int {
+		switch {
+		case a.Key != nil && b.Key == nil:
+			return -1
+		case a.Key == nil && b.Key != nil:
+			return 1
+		}
+		return 0
+	})
 }
 
 // usesVarargs reports whether an element is ... itself, which a function of its own would not see.

@@ -215,7 +215,7 @@ func (cs *coroutines) wrap(L *lua.LState) int {
 	co := cs.create(L)
 	L.Push(L.NewFunction(func(L *lua.LState) int {
 		if co.status != "suspended" {
-			L.RaiseError("%s", co.refusal())
+			raise(L, lua.LString(co.refusal()), 1)
 		}
 		if !cs.resume(L, co, 1) {
 			raise(L, co.values[0], 1)
