@@ -207,8 +207,10 @@ func functionAt(list []ast.Expr, i int) *ast.FunctionExpr {
 	if i >= len(list) {
 		return nil
 	}
-	fn, _ := list[i].(*ast.FunctionExpr)
-	return fn
+	if fn, ok := list[i].(*ast.FunctionExpr); ok {
+		return fn
+	}
+	return isolated(list[i])
 }
 
 // nameOf returns the last name of a variable: f, of t.f, of t["f"]; "" if there is none.
