@@ -155,11 +155,8 @@ func joinTables(L *lua.LState) int {
 			out.RawSetInt(at, t.RawGetInt(j))
 			at++
 		}
-		from := lua.LValue(lua.LNumber(n))
-		if n == 0 {
-			from = lua.LNil // after 0 gopher-lua skips the first key
-		}
-		for k, v := t.Next(from); k != lua.LNil; k, v = t.Next(k) {
+		var w traversal
+		for k, v := w.next(L, t, lua.LNumber(n)); k != lua.LNil; k, v = w.next(L, t, k) {
 			out.RawSet(k, v)
 		}
 	}

@@ -76,7 +76,8 @@ func tableInsert(L *lua.LState) int {
 
 func tableForEach(L *lua.LState) int {
 	t, fn := L.CheckTable(1), L.CheckFunction(2)
-	for k, v := t.Next(lua.LNil); k != lua.LNil; k, v = t.Next(k) {
+	var w traversal
+	for k, v := w.next(L, t, lua.LNil); k != lua.LNil; k, v = w.next(L, t, k) {
 		if stop := callWith(L, fn, k, v); stop {
 			return 1
 		}

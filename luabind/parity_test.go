@@ -49,7 +49,7 @@ func runLua(t *testing.T, file string) string {
 
 // TestAgreesWithLuaJIT compares what files print, line by line. Deliberate differences are kept out of the files.
 func TestAgreesWithLuaJIT(t *testing.T) {
-	for _, file := range []string{"parity.lua", "faults.lua", "source.lua", "logic.lua"} {
+	for _, file := range []string{"parity.lua", "faults.lua", "source.lua", "logic.lua", "next.lua"} {
 		t.Run(file, func(t *testing.T) { compareWithLuaJIT(t, "testdata/"+file) })
 	}
 }

@@ -18,6 +18,7 @@ var (
 	closedOffset = privateField[lua.Upvalue]("closed", reflect.TypeFor[bool]())
 )
 
+// privateField returns the offset of a field of a struct of gopher-lua.
 func privateField[T any](name string, want reflect.Type) uintptr {
 	f, ok := reflect.TypeFor[T]().FieldByName(name)
 	if !ok || f.Type != want {

@@ -98,7 +98,7 @@ func (vs *views) luaNext(L *lua.LState) int {
 	if o := vs.viewOf(t); o != nil {
 		k, v = vs.next(L, o, L.Get(2))
 	} else {
-		k, v = t.Next(L.Get(2))
+		k, v = vs.tableNext(L, t, L.Get(2))
 	}
 	if k == lua.LNil {
 		L.Push(lua.LNil)

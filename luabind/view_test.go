@@ -457,3 +457,22 @@ func BenchmarkView(b *testing.B) {
 	run("walk", `local function walk(t) local n = 0 for k, v in pairs(t) do n = n + 1 if type(v) == "table" then n = n + walk(v) end end return n end
 		function loop(e) walk(e) end`)
 }
+
+func TestViewsAreEmptiedByTheirOwnLoop(t *testing.T) {
+	s, out, err := load(t, "a.lua", `function loop(e)
+		e.x, e.y, e.z = 1, 2, 3
+		local n = 0
+		for k in pairs(e) do e[k] = nil n = n + 1 end
+		assert(next(e) == nil)
+		for i = 1, 100 do e["t" .. i] = i e["t" .. i] = nil end
+		for k in pairs(e) do error(k) end
+		e.n = n
+		dragonfly.output_event("out", e)
+	end`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := handle(t, s, out, `{"a":1,"b":{"c":1},"d":[1]}`); err != nil || out.Emitted[0].Body != `{"n":6}` {
+		t.Errorf("got %v, %v", out.Emitted, err)
+	}
+}
