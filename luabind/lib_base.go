@@ -152,6 +152,13 @@ func parseNumber(s string) (float64, bool) {
 	if len(lower)-len(digits) > 1 {
 		return 0, false
 	}
+	if binary, ok := strings.CutPrefix(digits, "0b"); ok {
+		n, err := strconv.ParseUint(binary, 2, 64)
+		if s[0] == '-' {
+			return -float64(n), err == nil
+		}
+		return float64(n), err == nil
+	}
 	if strings.HasPrefix(digits, "0x") && !strings.ContainsRune(digits, 'p') {
 		if strings.ContainsRune(digits, '.') {
 			lower += "p0"
