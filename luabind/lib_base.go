@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -26,6 +28,7 @@ func openLibs(L *lua.LState, lim *limits, stdout io.Writer) *coroutines {
 	openMath(L)
 	openOS(L)
 	openIO(L)
+	openDebug(L)
 	co := openCoroutine(L, lim)
 	for _, m := range libModules() {
 		L.SetGlobal(m.Name, m.table(L))
@@ -34,7 +37,7 @@ func openLibs(L *lua.LState, lim *limits, stdout io.Writer) *coroutines {
 }
 
 // libModules returns the modules that need no state.
-func libModules() []module { return []module{bitModule()} }
+func libModules() []module { return []module{bitModule(), jitModule()} }
 
 func setFuncs(L *lua.LState, t *lua.LTable, funcs map[string]lua.LGFunction) {
 	for name, fn := range funcs {
@@ -75,13 +78,30 @@ func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
 		"error":          func(L *lua.LState) int { raise(L, L.Get(1), optInteger(L, 2, 1)); return 0 },
 		"assert":         assert,
 		"unpack":         unpack,
-		"collectgarbage": collectGarbage,
+		"collectgarbage": collectGarbage(),
 		"gcinfo": func(L *lua.LState) int {
 			L.Push(lua.LNumber(math.Floor(heapKB())))
 			return 1
 		},
 		"load":       luaLoad,
 		"loadstring": luaLoad,
+		"loadfile": func(L *lua.LState) int {
+			fn, err := loadFile(L, str(L, 1))
+			if err != nil {
+				return failed(L, err)
+			}
+			L.Push(fn)
+			return 1
+		},
+		"dofile": func(L *lua.LState) int {
+			fn, err := loadFile(L, str(L, 1))
+			if err != nil {
+				raise(L, lua.LString(err.Error()), 0)
+			}
+			L.Push(fn)
+			L.Call(0, lua.MultRet)
+			return L.GetTop() - 1
+		},
 	})
 	L.G.Global.RawSetString("_VERSION", lua.LString("Lua 5.1"))
 	L.G.Global.RawSetString("_printregs", lua.LNil)
@@ -279,18 +299,30 @@ func friendlyValue(v lua.LValue) lua.LValue {
 	return v
 }
 
+// wordings are gopher-lua's messages and Lua's; %1 and %2 are what the groups match.
+var wordings = []struct {
+	part string // found first: it is cheaper
+	old  *regexp.Regexp
+	new  string
+}{
+	{"non-table object", regexp.MustCompile(`attempt to index a non-table object\((\w+)\) with key '(.*)'`), "attempt to index a $1 value (field '$2')"},
+	{"non-function", regexp.MustCompile(`attempt to call a non-function object`), "attempt to call a value that is not a function"},
+	{"(anonymous)", regexp.MustCompile(` to \(anonymous\) \(`), " to '?' ("},
+	{"cannot perform", regexp.MustCompile(`cannot perform \w+ operation between (?:number|string) and (nil|boolean|table|function|userdata|thread|channel)`), "attempt to perform arithmetic on a $1 value"},
+	{"cannot perform", regexp.MustCompile(`cannot perform \w+ operation between number and (string)`), "attempt to perform arithmetic on a $1 value"},
+	{"cannot perform", regexp.MustCompile(`cannot perform \w+ operation between (\w+) and \w+`), "attempt to perform arithmetic on a $1 value"},
+	{"__len", regexp.MustCompile(`__len undefined`), "attempt to get length of a value that is neither a string nor a table"},
+	{"__unm", regexp.MustCompile(`__unm undefined`), "attempt to perform arithmetic on a value that is not a number"},
+	{"for statement", regexp.MustCompile(`for statement init must be a number`), "'for' initial value must be a number"},
+	{"for statement", regexp.MustCompile(`for statement (limit|step) must be a number`), "'for' $1 must be a number"},
+	{"to compare", regexp.MustCompile(`attempt to compare (?:(table) with table|(nil) with nil|(function) with function|(boolean) with boolean|(userdata) with userdata)`), "attempt to compare two $1$2$3$4$5 values"},
+}
+
 // friendlyError turns gopher-lua's wording into Lua's.
 func friendlyError(msg string) string {
-	for _, r := range []struct{ old, new string }{
-		{"attempt to index a non-table object(", "attempt to index a "},
-		{"attempt to call a non-function object", "attempt to call a value that is not a function"},
-		{" to (anonymous) (", " to '?' ("},
-	} {
-		if i := strings.Index(msg, r.old); i >= 0 {
-			msg = msg[:i] + r.new + msg[i+len(r.old):]
-			if j := strings.Index(msg[i:], ") with key "); j >= 0 {
-				msg = msg[:i+j] + " value (field " + msg[i+j+len(") with key "):] + ")"
-			}
+	for i := range wordings {
+		if w := &wordings[i]; strings.Contains(msg, w.part) {
+			msg = w.old.ReplaceAllString(msg, w.new)
 		}
 	}
 	return msg
@@ -318,20 +350,39 @@ func heapKB() float64 {
 	return float64(m.HeapAlloc) / 1024
 }
 
-// collectGarbage answers as Lua does; the heap is the process's. A collection is forced once a second at most.
-func collectGarbage(L *lua.LState) int {
-	switch L.OptString(1, "collect") {
-	case "count":
-		L.Push(lua.LNumber(heapKB()))
-	case "collect", "step":
-		if now := time.Now().Unix(); lastCollect.Swap(now) != now {
-			runtime.GC()
-		}
-		L.Push(lua.LNumber(0))
-	default:
-		L.Push(lua.LNumber(0))
+// collectGarbage answers as LuaJIT does; the heap is the process's. A collection is forced once a second at most.
+func collectGarbage() lua.LGFunction {
+	pause, stepmul := 200, 200 // kept for those who ask; the collector is not Lua's
+	setting := func(L *lua.LState, value *int) {
+		L.Push(lua.LNumber(*value))
+		*value = optInteger(L, 2, 0)
 	}
-	return 1
+	return func(L *lua.LState) int {
+		switch option := L.OptString(1, "collect"); option {
+		case "count":
+			L.Push(lua.LNumber(heapKB()))
+		case "collect", "step":
+			if now := time.Now().Unix(); lastCollect.Swap(now) != now {
+				runtime.GC()
+			}
+			if option == "step" {
+				L.Push(lua.LFalse) // no cycle of the collector has ended
+			} else {
+				L.Push(lua.LNumber(0))
+			}
+		case "stop", "restart":
+			L.Push(lua.LNumber(0))
+		case "setpause":
+			setting(L, &pause)
+		case "setstepmul":
+			setting(L, &stepmul)
+		case "isrunning":
+			L.Push(lua.LTrue)
+		default:
+			L.ArgError(1, fmt.Sprintf("invalid option '%s'", option))
+		}
+		return 1
+	}
 }
 
 // chunkName is the name of loaded code in messages, as Lua makes it: at most 59 bytes.
@@ -384,6 +435,75 @@ func luaLoad(L *lua.LState) int {
 	}
 	L.Push(fn)
 	return 1
+}
+
+// loadFile compiles a file; its name is relative to the working directory, as with Lua.
+func loadFile(L *lua.LState, name string) (*lua.LFunction, error) {
+	source, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %w", err)
+	}
+	c, err := compileScript(name, string(source))
+	if err != nil {
+		return nil, err
+	}
+	return c.function(L), nil
+}
+
+// openDebug adds to the debug library what gopher-lua lacks, and lets it look into coroutines. It exists until setup()
+// has run.
+func openDebug(L *lua.LState) {
+	t := libTable(L, "debug")
+	setFuncs(L, t, map[string]lua.LGFunction{
+		"gethook": func(L *lua.LState) int { L.Push(lua.LNil); return 1 },
+		"sethook": func(L *lua.LState) int {
+			if lua.LVAsBool(L.Get(1)) {
+				L.RaiseError("debug.sethook: hooks are not available; script_timeout stops a script that runs for too long")
+			}
+			return 0
+		},
+		"getregistry": func(L *lua.LState) int { L.Push(L.G.Registry); return 1 },
+		"setfenv": func(L *lua.LState) int {
+			if fn, ok := L.Get(1).(*lua.LFunction); ok && fn.IsG {
+				L.RaiseError("'setfenv' cannot change environment of given object")
+			}
+			L.SetFEnv(L.CheckAny(1), L.CheckTable(2))
+			L.Push(L.Get(1))
+			return 1
+		},
+	})
+	old, ok := t.RawGetString("traceback").(*lua.LFunction)
+	if !ok {
+		return
+	}
+	t.RawSetString("traceback", L.NewFunction(func(L *lua.LState) int {
+		switch v := L.Get(1).(type) {
+		case *lua.LState: // of a coroutine
+			text := "stack traceback:"
+			if co := coroutineOf(v); co != nil && co.thread != nil {
+				th := co.thread
+				for level := 0; ; level++ {
+					dbg, ok := th.GetStack(level)
+					if !ok || level > 20 {
+						break
+					}
+					if _, err := th.GetInfo("Sl", dbg, lua.LNil); err == nil && dbg.CurrentLine > 0 {
+						text += fmt.Sprintf("\n\t%s:%d:", dbg.Source, dbg.CurrentLine)
+					}
+				}
+			}
+			if msg, ok := L.Get(2).(lua.LString); ok {
+				text = string(msg) + "\n" + text
+			}
+			L.Push(lua.LString(text))
+			return 1
+		case lua.LString, *lua.LNilType:
+			return old.GFunction(L)
+		default: // as LuaJIT: no message, nothing to do
+			L.Push(v)
+			return 1
+		}
+	}))
 }
 
 // sealSandbox takes away what reaches files, processes and other code: called when setup() has run.

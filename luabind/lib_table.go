@@ -222,3 +222,11 @@ func luaFmod(L *lua.LState) int {
 	L.Push(lua.LNumber(math.Mod(num(L, 1), num(L, 2))))
 	return 1
 }
+
+// tableNew is LuaJIT's table.new: a table with room for so many elements and keys.
+func tableNew(L *lua.LState) int {
+	const most = 1 << 20 // more room than that is made when it is needed
+	array, keys := integer(L, 1), integer(L, 2)
+	L.Push(L.CreateTable(min(max(array, 0), most), min(max(keys, 0), most)))
+	return 1
+}

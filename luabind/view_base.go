@@ -108,3 +108,16 @@ func (vs *views) luaNext(L *lua.LState) int {
 	L.Push(v)
 	return 2
 }
+
+// tableClear is LuaJIT's table.clear: it removes all keys and keeps the metatable.
+func (vs *views) tableClear(L *lua.LState) int {
+	t := L.CheckTable(1)
+	if o := vs.viewOf(t); o != nil {
+		for k, _ := vs.next(L, o, lua.LNil); k != lua.LNil; k, _ = vs.next(L, o, k) {
+			vs.rawSet(o, k, lua.LNil)
+		}
+		return 0
+	}
+	*t = lua.LTable{Metatable: t.Metatable}
+	return 0
+}

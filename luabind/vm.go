@@ -63,6 +63,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 func (s *script) modules() []module {
 	list := []module{s.dragonflyModule(), s.httpModule()}
 	list = append(list, cjsonModules(s.views)...)
+	list = append(list, bufferModule(s.views))
 	return append(list, libModules()...)
 }
 
