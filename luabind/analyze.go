@@ -12,10 +12,13 @@ import (
 // it get one. The answer is careful: false means that every callback ends by itself, however long its strings are (host
 // functions watch the time themselves). True is any of: while, repeat, goto, for over anything but constant bounds or a
 // plain pairs, ipairs, gmatch; recursion; a call of something that is neither a function of this file nor of a known
-// module; metatables, coroutines and loaded code. What runs only at the top level or in setup() has a limit of its own
+// module (a local table of functions is looked into: see functionTables); metatables, coroutines and loaded code. What runs only at the top level or in setup() has a limit of its own
 // and does not count.
 func analyze(chunk []ast.Stmt) (mayLoop bool, requires []string) {
-	a := &analysis{funcs: map[string]*funcInfo{}, modules: map[string]bool{}}
+	a := &analysis{funcs: map[string]*funcInfo{}, modules: map[string]bool{}, tables: functionTables(chunk), values: map[string]bool{}, entries: map[string]bool{}}
+	for name := range a.tables {
+		a.funcs[entryOf(name)] = &funcInfo{}
+	}
 	main := a.function(chunk)
 	for name, f := range a.funcs {
 		if name != "setup" {
@@ -42,7 +45,13 @@ type analysis struct {
 	modules   map[string]bool // names of required files: what they define is analyzed there
 	requires  []string
 	loops     bool
+	tables    map[string]bool // names of tables that hold only functions of the file
+	entries   map[string]bool // names of locals that stand for an entry of such a table
+	values    map[string]bool // names that are also parameters, loop variables or locals with another value
 }
+
+// entryOf is the name of a pseudo function that calls every function of a table.
+func entryOf(table string) string { return "\x00" + table }
 
 // visit follows calls from f: a cycle is recursion.
 func (a *analysis) visit(f *funcInfo) {
@@ -55,7 +64,7 @@ func (a *analysis) visit(f *funcInfo) {
 	f.state = 1
 	a.loops = a.loops || f.loops
 	for _, name := range f.calls {
-		if g, ok := a.funcs[name]; ok {
+		if g, ok := a.funcs[name]; ok && !(a.entries[name] && a.values[name]) {
 			a.visit(g)
 		} else {
 			a.loops = true // a parameter, a field, something unknown
@@ -74,7 +83,7 @@ var knownGlobals = map[string]bool{
 // knownModules are tables whose functions end.
 var knownModules = map[string]bool{
 	"string": true, "table": true, "math": true, "os": true, "io": true, "bit": true, "cjson": true, "cjson_safe": true, "json": true, "marshal": true,
-	"dragonfly": true, "hiredis": true, "http": true, "redis": true, "net": true, "model": true, "hash": true, "sketch": true, "domain": true, "text": true,
+	"dragonfly": true, "hiredis": true, "http": true, "redis": true, "net": true, "model": true, "hash": true, "sketch": true, "domain": true, "text": true, "jit": true,
 }
 
 // knownMethods end, whatever they are called on: of strings, files, Redis connections.
@@ -95,8 +104,11 @@ func (a *analysis) define(name string, f *funcInfo) {
 	a.funcs[name] = f
 }
 
-func (a *analysis) function(body []ast.Stmt) *funcInfo {
+func (a *analysis) function(body []ast.Stmt, params ...string) *funcInfo {
 	f := &funcInfo{}
+	for _, p := range params {
+		a.values[p] = true
+	}
 	a.block(f, body)
 	a.requires = append(a.requires, f.requires...)
 	f.requires = nil
@@ -114,9 +126,12 @@ func (a *analysis) stmt(f *funcInfo, s ast.Stmt) {
 	case *ast.AssignStmt:
 		for i, left := range s.Lhs {
 			if fn := functionAt(s.Rhs, i); fn != nil {
-				a.define(nameOf(left), a.function(fn.Stmts))
+				a.store(left, a.function(fn.Stmts, fn.ParList.Names...))
 			} else if i < len(s.Rhs) {
 				a.alias(f, nameOf(left), s.Rhs[i])
+				if table, ok := a.tableOf(left); ok && !isNil(s.Rhs[i]) {
+					a.addCall(table, nameOf(s.Rhs[i]))
+				}
 			}
 			a.parts(f, left)
 		}
@@ -124,9 +139,16 @@ func (a *analysis) stmt(f *funcInfo, s ast.Stmt) {
 			a.expr(f, s.Rhs[i])
 		}
 	case *ast.LocalAssignStmt:
+		if len(s.Names) > len(s.Exprs) {
+			for _, name := range s.Names[len(s.Exprs):] {
+				a.values[name] = true
+			}
+		}
 		for i, e := range s.Exprs {
-			if fn := functionAt(s.Exprs, i); fn != nil && i < len(s.Names) {
-				a.define(s.Names[i], a.function(fn.Stmts))
+			if c, ok := e.(*ast.TableExpr); ok && len(s.Names) == 1 && a.tables[s.Names[0]] {
+				a.fill(s.Names[0], c)
+			} else if fn := functionAt(s.Exprs, i); fn != nil && i < len(s.Names) {
+				a.define(s.Names[i], a.function(fn.Stmts, fn.ParList.Names...))
 			} else if i < len(s.Names) {
 				a.alias(f, s.Names[i], e)
 			} else {
@@ -134,13 +156,15 @@ func (a *analysis) stmt(f *funcInfo, s ast.Stmt) {
 			}
 		}
 	case *ast.FuncDefStmt:
-		name := ""
+		g := a.function(s.Func.Stmts, s.Func.ParList.Names...)
 		if s.Name.Func != nil {
-			name = nameOf(s.Name.Func)
-		} else {
-			name = s.Name.Method
+			a.store(s.Name.Func, g)
+			break
 		}
-		a.define(name, a.function(s.Func.Stmts))
+		a.define(s.Name.Method, g)
+		if table, ok := s.Name.Receiver.(*ast.IdentExpr); ok && a.tables[table.Value] {
+			a.addCall(table.Value, s.Name.Method)
+		}
 	case *ast.FuncCallStmt:
 		a.expr(f, s.Expr)
 	case *ast.DoBlockStmt:
@@ -173,6 +197,9 @@ func (a *analysis) stmt(f *funcInfo, s ast.Stmt) {
 		for _, e := range s.Exprs {
 			a.expr(f, e)
 		}
+		for _, name := range s.Names {
+			a.values[name] = true
+		}
 		a.block(f, s.Stmts)
 	case *ast.ReturnStmt:
 		for _, e := range s.Exprs {
@@ -188,6 +215,11 @@ func (a *analysis) alias(f *funcInfo, name string, e ast.Expr) {
 		return
 	}
 	known := false
+	if table, ok := a.tableOf(e); ok {
+		a.entries[name] = true
+		a.define(name, &funcInfo{calls: []string{entryOf(table)}})
+		return
+	}
 	switch e := e.(type) {
 	case *ast.IdentExpr:
 		known = knownGlobals[e.Value] || knownModules[e.Value]
@@ -202,6 +234,52 @@ func (a *analysis) alias(f *funcInfo, name string, e ast.Expr) {
 	}
 	if known {
 		a.define(name, &funcInfo{state: 2})
+	} else {
+		a.values[name] = true
+	}
+}
+
+// tableOf returns the table of functions that e is an entry of.
+func (a *analysis) tableOf(e ast.Expr) (name string, ok bool) {
+	if g, isGet := e.(*ast.AttrGetExpr); isGet {
+		if table, isName := g.Object.(*ast.IdentExpr); isName && a.tables[table.Value] {
+			return table.Value, true
+		}
+	}
+	return "", false
+}
+
+// store defines a function under the name of a variable, and adds it to the table that this may be an entry of.
+func (a *analysis) store(left ast.Expr, g *funcInfo) {
+	a.define(nameOf(left), g)
+	if table, ok := a.tableOf(left); ok {
+		entry := a.funcs[entryOf(table)]
+		entry.calls = append(entry.calls, g.calls...)
+		entry.loops = entry.loops || g.loops
+	}
+}
+
+// addCall adds a function to a table by its name.
+func (a *analysis) addCall(table, name string) {
+	if !knownGlobals[name] {
+		a.funcs[entryOf(table)].calls = append(a.funcs[entryOf(table)].calls, name)
+	}
+}
+
+// fill adds the functions of a constructor to its table.
+func (a *analysis) fill(table string, c *ast.TableExpr) {
+	for _, field := range c.Fields {
+		key := field.Key
+		if key == nil {
+			key = &ast.NilExpr{}
+		}
+		entry := &ast.AttrGetExpr{Object: &ast.IdentExpr{Value: table}, Key: key}
+		a.expr(a.funcs[entryOf(table)], key)
+		if fn, ok := field.Value.(*ast.FunctionExpr); ok {
+			a.store(entry, a.function(fn.Stmts, fn.ParList.Names...))
+		} else {
+			a.addCall(table, nameOf(field.Value))
+		}
 	}
 }
 
@@ -209,8 +287,10 @@ func functionAt(list []ast.Expr, i int) *ast.FunctionExpr {
 	if i >= len(list) {
 		return nil
 	}
-	fn, _ := list[i].(*ast.FunctionExpr)
-	return fn
+	if fn, ok := list[i].(*ast.FunctionExpr); ok {
+		return fn
+	}
+	return isolated(list[i])
 }
 
 // nameOf returns the last name of a variable: f, of t.f, of t["f"]; "" if there is none.
@@ -243,7 +323,7 @@ func (a *analysis) expr(f *funcInfo, e ast.Expr) {
 		for _, field := range e.Fields {
 			if fn, ok := field.Value.(*ast.FunctionExpr); ok {
 				if s, ok := field.Key.(*ast.StringExpr); ok {
-					a.define(s.Value, a.function(fn.Stmts))
+					a.define(s.Value, a.function(fn.Stmts, fn.ParList.Names...))
 					continue
 				}
 			}
@@ -273,7 +353,7 @@ func (a *analysis) expr(f *funcInfo, e ast.Expr) {
 	case *ast.UnaryLenOpExpr:
 		a.expr(f, e.Expr)
 	case *ast.FunctionExpr: // a value: whoever gets it may call it, so its calls are ours
-		g := a.function(e.Stmts)
+		g := a.function(e.Stmts, e.ParList.Names...)
 		f.calls = append(f.calls, g.calls...)
 		f.loops = f.loops || g.loops
 	}
@@ -290,7 +370,15 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 	}
 	for i, arg := range e.Args {
 		a.expr(f, arg)
-		if name := nameOf(arg); name != "" && i == functionArg(e) {
+		if i != functionArg(e) {
+			continue
+		}
+		if _, ok := arg.(*ast.FunctionExpr); ok {
+			continue // its calls are ours already
+		}
+		if table, ok := a.tableOf(arg); ok {
+			f.calls = append(f.calls, entryOf(table))
+		} else if name := nameOf(arg); !knownGlobals[name] {
 			f.calls = append(f.calls, name)
 		}
 	}
@@ -309,6 +397,10 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 		}
 	case *ast.AttrGetExpr:
 		a.expr(f, g.Object)
+		if table, ok := a.tableOf(g); ok {
+			f.calls = append(f.calls, entryOf(table))
+			break
+		}
 		module, ok := g.Object.(*ast.IdentExpr)
 		if !ok || !knownModules[module.Value] && !a.modules[module.Value] {
 			f.calls = append(f.calls, nameOf(g))

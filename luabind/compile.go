@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
-	"github.com/yuin/gopher-lua/ast"
 	"github.com/yuin/gopher-lua/parse"
 
 	"dragonfly/engine"
@@ -18,15 +17,15 @@ type code struct {
 	proto    *lua.FunctionProto
 	mayLoop  bool     // a callback may run without end: see analyze.go
 	requires []string // constant arguments of require
-	helpers  bool     // the rewritten code asks for the host's helpers first
 }
 
 // compileScript compiles source. Before that it rewrites what gopher-lua does slowly or wrongly:
 //
 //   - a .. b .. c becomes one call of a host function: faster, and numbers get Lua's text;
-//   - table constructors longer than bigTable are built in parts: gopher-lua drops elements behind the 25550th.
+//   - table constructors longer than bigTable are built in parts: gopher-lua drops elements behind the 25550th;
+//   - what LuaJIT reads and gopher-lua does not, and what gopher-lua compiles wrongly: see standardSource, rewriter.
 //
-// The host functions reach the code through locals that no script can name.
+// The host functions are constants of the code: no script can name, see or change them.
 func compileScript(name, source string) (*code, error) {
 	if strings.HasPrefix(source, "\x1b") {
 		return nil, &engine.ScriptError{Script: name, Msg: "is Lua bytecode, want source text"}
@@ -34,19 +33,19 @@ func compileScript(name, source string) (*code, error) {
 	if strings.HasPrefix(source, "#") { // #!/usr/bin/lua
 		source = "--" + source
 	}
-	chunk, err := parse.Parse(strings.NewReader(escapes(source)), name)
+	text, err := standardSource(name, source)
+	if err != nil {
+		return nil, err
+	}
+	chunk, err := parse.Parse(strings.NewReader(text), name)
 	if err != nil {
 		return nil, parseError(name, err)
 	}
 	c := &code{name: name}
 	c.mayLoop, c.requires = analyze(chunk)
-	r := &rewriter{}
-	r.block(chunk)
-	if r.used {
-		c.helpers = true
-		take := &ast.FuncCallExpr{Func: &ast.IdentExpr{Value: helperGlobal}}
-		chunk = append([]ast.Stmt{&ast.LocalAssignStmt{Names: []string{concatLocal, joinLocal}, Exprs: []ast.Expr{take}}}, chunk...)
-	}
+	r := &rewriter{taken: map[string]bool{}}
+	chunk = r.block(chunk)
+	r.name()
 	if c.proto, err = lua.Compile(chunk, name); err != nil {
 		var ce *lua.CompileError
 		if errors.As(err, &ce) {
@@ -54,6 +53,7 @@ func compileScript(name, source string) (*code, error) {
 		}
 		return nil, &engine.ScriptError{Script: name, Msg: err.Error()}
 	}
+	r.link(c.proto)
 	return c, nil
 }
 
@@ -72,25 +72,14 @@ func parseError(name string, err error) error {
 	return &engine.ScriptError{Script: name, Line: pe.Pos.Line, Msg: msg}
 }
 
-// Names that no script can write.
-const (
-	helperGlobal = "\x00helpers"
-	concatLocal  = "\x00concat"
-	joinLocal    = "\x00join"
+// The host functions of rewritten code. All interpreters share them: they have no upvalues, and nothing writes to them.
+var (
+	concatFunction = &lua.LFunction{IsG: true, Env: &lua.LTable{Metatable: lua.LNil}, GFunction: concat}
+	joinFunction   = &lua.LFunction{IsG: true, Env: &lua.LTable{Metatable: lua.LNil}, GFunction: joinTables}
 )
 
-// function returns the file's main function for an interpreter. It must be called before another file's is made.
-func (c *code) function(L *lua.LState, globals *lua.LTable) *lua.LFunction {
-	if c.helpers {
-		globals.RawSetString(helperGlobal, L.NewFunction(func(L *lua.LState) int {
-			globals.RawSetString(helperGlobal, lua.LNil) // nobody else shall see it
-			L.Push(L.NewFunction(concat))
-			L.Push(L.NewFunction(joinTables))
-			return 2
-		}))
-	}
-	return L.NewFunctionFromProto(c.proto)
-}
+// function returns the file's main function for an interpreter.
+func (c *code) function(L *lua.LState) *lua.LFunction { return L.NewFunctionFromProto(c.proto) }
 
 // concat is .. for any number of operands.
 func concat(L *lua.LState) int {
@@ -166,281 +155,11 @@ func joinTables(L *lua.LState) int {
 			out.RawSetInt(at, t.RawGetInt(j))
 			at++
 		}
-		from := lua.LValue(lua.LNumber(n))
-		if n == 0 {
-			from = lua.LNil // after 0 gopher-lua skips the first key
-		}
-		for k, v := t.Next(from); k != lua.LNil; k, v = t.Next(k) {
+		var w traversal
+		for k, v := w.next(L, t, lua.LNumber(n)); k != lua.LNil; k, v = w.next(L, t, k) {
 			out.RawSet(k, v)
 		}
 	}
 	L.Push(out)
 	return 1
-}
-
-// bigTable is the most positional elements that a constructor is left with. Parts become functions of their own, because
-// gopher-lua looks through all constants of a function for each one: 100,000 numbers took it 24 s.
-const bigTable = 2000
-
-// maxOperands is the longest chain of .. that is rewritten: a call's arguments need registers.
-const maxOperands = 100
-
-// rewriter changes a syntax tree in place.
-type rewriter struct{ used bool }
-
-func (r *rewriter) block(list []ast.Stmt) {
-	for _, s := range list {
-		r.stmt(s)
-	}
-}
-
-func (r *rewriter) exprs(list []ast.Expr) {
-	for i := range list {
-		list[i] = r.expr(list[i])
-	}
-}
-
-func (r *rewriter) stmt(s ast.Stmt) {
-	switch s := s.(type) {
-	case *ast.AssignStmt:
-		r.exprs(s.Lhs)
-		r.exprs(s.Rhs)
-	case *ast.LocalAssignStmt:
-		r.exprs(s.Exprs)
-	case *ast.FuncCallStmt:
-		s.Expr = r.expr(s.Expr)
-	case *ast.DoBlockStmt:
-		r.block(s.Stmts)
-	case *ast.WhileStmt:
-		s.Condition = r.expr(s.Condition)
-		r.block(s.Stmts)
-	case *ast.RepeatStmt:
-		r.block(s.Stmts)
-		s.Condition = r.expr(s.Condition)
-	case *ast.IfStmt:
-		s.Condition = r.expr(s.Condition)
-		r.block(s.Then)
-		r.block(s.Else)
-	case *ast.NumberForStmt:
-		s.Init, s.Limit = r.expr(s.Init), r.expr(s.Limit)
-		if s.Step != nil {
-			s.Step = r.expr(s.Step)
-		}
-		r.block(s.Stmts)
-	case *ast.GenericForStmt:
-		r.exprs(s.Exprs)
-		r.block(s.Stmts)
-	case *ast.FuncDefStmt:
-		r.block(s.Func.Stmts)
-	case *ast.ReturnStmt:
-		r.exprs(s.Exprs)
-	}
-}
-
-func (r *rewriter) expr(e ast.Expr) ast.Expr {
-	switch e := e.(type) {
-	case *ast.AttrGetExpr:
-		e.Object, e.Key = r.expr(e.Object), r.expr(e.Key)
-	case *ast.TableExpr:
-		return r.table(e)
-	case *ast.FuncCallExpr:
-		if e.Func != nil {
-			e.Func = r.expr(e.Func)
-		}
-		if e.Receiver != nil {
-			e.Receiver = r.expr(e.Receiver)
-		}
-		r.exprs(e.Args)
-	case *ast.LogicalOpExpr:
-		e.Lhs, e.Rhs = r.expr(e.Lhs), r.expr(e.Rhs)
-	case *ast.RelationalOpExpr:
-		e.Lhs, e.Rhs = r.expr(e.Lhs), r.expr(e.Rhs)
-	case *ast.ArithmeticOpExpr:
-		e.Lhs, e.Rhs = r.expr(e.Lhs), r.expr(e.Rhs)
-	case *ast.StringConcatOpExpr:
-		return r.concat(e)
-	case *ast.UnaryMinusOpExpr:
-		e.Expr = r.expr(e.Expr)
-	case *ast.UnaryNotOpExpr:
-		e.Expr = r.expr(e.Expr)
-	case *ast.UnaryLenOpExpr:
-		e.Expr = r.expr(e.Expr)
-	case *ast.FunctionExpr:
-		r.block(e.Stmts)
-	}
-	return e
-}
-
-// concat turns a chain of .. into one call. An operand that is a call or ... would add all its values as the last
-// argument: parentheses, that is adjusted, keep it at one.
-func (r *rewriter) concat(e *ast.StringConcatOpExpr) ast.Expr {
-	operands := []ast.Expr{r.expr(e.Lhs)}
-	rest := e.Rhs
-	for len(operands) < maxOperands {
-		c, ok := rest.(*ast.StringConcatOpExpr)
-		if !ok {
-			break
-		}
-		operands = append(operands, r.expr(c.Lhs))
-		rest = c.Rhs
-	}
-	last := r.expr(rest)
-	switch l := last.(type) {
-	case *ast.FuncCallExpr:
-		l.AdjustRet = true
-	case *ast.Comma3Expr:
-		l.AdjustRet = true
-	}
-	r.used = true
-	call := &ast.FuncCallExpr{Func: &ast.IdentExpr{Value: concatLocal}, Args: append(operands, last), AdjustRet: true}
-	call.SetLine(e.Line())
-	call.SetLastLine(e.LastLine())
-	call.Func.SetLine(e.Line())
-	return call
-}
-
-// table splits a long constructor.
-func (r *rewriter) table(t *ast.TableExpr) ast.Expr {
-	positional := 0
-	for _, f := range t.Fields {
-		if f.Key != nil {
-			f.Key = r.expr(f.Key)
-		} else {
-			positional++
-		}
-		f.Value = r.expr(f.Value)
-	}
-	if positional <= bigTable || usesVarargs(t) {
-		return t
-	}
-	call := &ast.FuncCallExpr{Func: &ast.IdentExpr{Value: joinLocal}, AdjustRet: true}
-	call.SetLine(t.Line())
-	for fields := t.Fields; len(fields) > 0; {
-		n := min(len(fields), bigTable)
-		part := &ast.TableExpr{Fields: fields[:n]}
-		part.SetLine(t.Line())
-		body := &ast.ReturnStmt{Exprs: []ast.Expr{part}}
-		body.SetLine(t.Line())
-		fn := &ast.FunctionExpr{ParList: &ast.ParList{}, Stmts: []ast.Stmt{body}}
-		fn.SetLine(t.Line())
-		fn.SetLastLine(t.LastLine())
-		made := &ast.FuncCallExpr{Func: fn, AdjustRet: true}
-		made.SetLine(t.Line())
-		call.Args = append(call.Args, made)
-		fields = fields[n:]
-	}
-	r.used = true
-	return call
-}
-
-// usesVarargs reports whether an element is ... itself, which a function of its own would not see.
-func usesVarargs(t *ast.TableExpr) bool {
-	for _, f := range t.Fields {
-		if _, ok := f.Value.(*ast.Comma3Expr); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// escapes rewrites the escapes of LuaJIT in string literals that gopher-lua does not know: \xNN to \ddd, and \z, which
-// skips white space. It leaves comments, long strings and line numbers alone.
-func escapes(source string) string {
-	if !strings.Contains(source, `\x`) && !strings.Contains(source, `\z`) {
-		return source
-	}
-	var out strings.Builder
-	for i := 0; i < len(source); {
-		switch c := source[i]; {
-		case c == '-' && strings.HasPrefix(source[i:], "--"):
-			n := commentLen(source[i:])
-			out.WriteString(source[i : i+n])
-			i += n
-		case c == '[':
-			n := max(1, longLen(source[i:]))
-			out.WriteString(source[i : i+n])
-			i += n
-		case c == '"' || c == '\'':
-			n := quotedLen(source[i:])
-			out.WriteString(hexEscapes(source[i : i+n]))
-			i += n
-		default:
-			out.WriteByte(c)
-			i++
-		}
-	}
-	return out.String()
-}
-
-func commentLen(s string) int {
-	if n := longLen(s[2:]); n > 0 {
-		return 2 + n
-	}
-	if i := strings.IndexByte(s, '\n'); i >= 0 {
-		return i
-	}
-	return len(s)
-}
-
-// longLen returns the length of the long bracket that s begins with, or 0.
-func longLen(s string) int {
-	if !strings.HasPrefix(s, "[") {
-		return 0
-	}
-	level := 0
-	for 1+level < len(s) && s[1+level] == '=' {
-		level++
-	}
-	if 1+level >= len(s) || s[1+level] != '[' {
-		return 0
-	}
-	end := "]" + strings.Repeat("=", level) + "]"
-	if i := strings.Index(s, end); i >= 0 {
-		return i + len(end)
-	}
-	return len(s)
-}
-
-func quotedLen(s string) int {
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			if i++; i < len(s) && s[i] == 'z' {
-				i += len(s[i+1:]) - len(strings.TrimLeft(s[i+1:], " \t\r\n"))
-			}
-		case s[0], '\n':
-			return i + 1
-		}
-	}
-	return len(s)
-}
-
-func hexEscapes(s string) string {
-	var out strings.Builder
-	lines := 0 // that \z skipped: they follow the string
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 >= len(s) {
-			out.WriteByte(s[i])
-			continue
-		}
-		var b byte
-		if s[i+1] == 'x' && i+3 < len(s) {
-			if _, err := fmt.Sscanf(s[i+2:i+4], "%02x", &b); err == nil {
-				fmt.Fprintf(&out, `\%03d`, b)
-				i += 3
-				continue
-			}
-		}
-		if s[i+1] == 'z' {
-			rest := strings.TrimLeft(s[i+2:], " \t\r\n")
-			skipped := s[i+2 : len(s)-len(rest)]
-			lines += strings.Count(skipped, "\n")
-			i += 1 + len(skipped)
-			continue
-		}
-		out.WriteString(s[i : i+2])
-		i++
-	}
-	out.WriteString(strings.Repeat("\n", lines))
-	return out.String()
 }

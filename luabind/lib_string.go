@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -311,14 +312,12 @@ func (lib *stringLib) gmatch(L *lua.LState) int {
 	m := &matcher{lim: lib.lim}
 	L.Push(L.NewFunction(func(L *lua.LState) int {
 		if at > len(s) {
-			L.Push(lua.LNil)
-			return 1
+			return 0
 		}
 		start, end := lib.run(L, m, p, s, at)
 		if start < 0 {
 			at = len(s) + 1
-			L.Push(lua.LNil)
-			return 1
+			return 0
 		}
 		if at = end; start == end {
 			at++
@@ -517,10 +516,12 @@ func (lib *stringLib) directive(L *lua.LState, out []byte, verb byte, spec, flag
 			spec, flags = strings.ReplaceAll(spec, "#", ""), strings.ReplaceAll(flags, "#", "")
 		}
 		return append(out, fmt.Sprintf(strings.NewReplacer("+", "", " ", "").Replace(dropZeroFlag(spec, flags, precision))+string(verb), uint64(toInt64(num(L, arg))))...)
-	case 'e', 'E', 'f', 'F', 'g', 'G':
+	case 'e', 'E', 'f', 'F', 'g', 'G', 'a', 'A':
 		return lib.float(out, verb, flags, width, precision, num(L, arg))
 	case 'q':
 		return quoteLua(out, str(L, arg))
+	case 'p':
+		return pad(out, pointerText(L.CheckAny(arg)), flags, width)
 	case 's':
 		if arg > L.GetTop() {
 			L.ArgError(arg, "no value")
@@ -561,11 +562,14 @@ func (lib *stringLib) float(out []byte, verb byte, flags string, width, precisio
 	var s []byte
 	neg := math.Signbit(n)
 	upper := verb < 'a'
+	prefix := 0 // bytes that zeros do not go before
 	switch {
 	case n != n:
 		s = append(s, "nan"...)
 	case math.IsInf(n, 0):
 		s = append(s, "inf"...)
+	case verb|0x20 == 'a':
+		s, prefix = hexFloat(math.Abs(n), precision, strings.Contains(flags, "#")), 2
 	default:
 		if precision < 0 {
 			precision = 6
@@ -586,10 +590,29 @@ func (lib *stringLib) float(out []byte, verb byte, flags string, width, precisio
 	}
 	if strings.Contains(flags, "0") && !strings.Contains(flags, "-") && n == n && !math.IsInf(n, 0) {
 		for len(s)+len(sign) < width {
-			s = append([]byte{'0'}, s...)
+			s = slices.Insert(s, prefix, '0')
 		}
 	}
 	return pad(out, append([]byte(sign), s...), flags, width)
+}
+
+// hexFloat formats n >= 0 as C's %a: 0x1.8p+1.
+func hexFloat(n float64, precision int, alternate bool) []byte {
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(n, 'x', precision, 64), "p")
+	if alternate && !strings.Contains(mantissa, ".") {
+		mantissa += "."
+	}
+	digits := strings.TrimLeft(exponent[1:], "0")
+	return []byte(mantissa + "p" + exponent[:1] + "0"[:max(0, 1-len(digits))] + digits)
+}
+
+// pointerText is the address that tostring shows.
+func pointerText(v lua.LValue) []byte {
+	switch v.(type) {
+	case *lua.LTable, *lua.LFunction, *lua.LUserData, *lua.LState:
+		return fmt.Appendf(nil, "%p", v)
+	}
+	return []byte("NULL")
 }
 
 // cFloat formats n >= 0 as LuaJIT does: as C, but ties are rounded up. verb is 'e', 'f' or 'g'.
@@ -656,8 +679,6 @@ func quoteLua(out []byte, s string) []byte {
 		switch c := s[i]; {
 		case c == '"' || c == '\\' || c == '\n':
 			out = append(out, '\\', c)
-		case c == '\r':
-			out = append(out, `\r`...)
 		case c == 0 || c < ' ' || c == 0x7f:
 			if i+1 < len(s) && s[i+1]-'0' <= 9 {
 				out = append(out, fmt.Sprintf("\\%03d", c)...)

@@ -76,7 +76,8 @@ func tableInsert(L *lua.LState) int {
 
 func tableForEach(L *lua.LState) int {
 	t, fn := L.CheckTable(1), L.CheckFunction(2)
-	for k, v := t.Next(lua.LNil); k != lua.LNil; k, v = t.Next(k) {
+	var w traversal
+	for k, v := w.next(L, t, lua.LNil); k != lua.LNil; k, v = w.next(L, t, k) {
 		if stop := callWith(L, fn, k, v); stop {
 			return 1
 		}
@@ -219,5 +220,13 @@ func openMath(L *lua.LState) {
 
 func luaFmod(L *lua.LState) int {
 	L.Push(lua.LNumber(math.Mod(num(L, 1), num(L, 2))))
+	return 1
+}
+
+// tableNew is LuaJIT's table.new: a table with room for so many elements and keys.
+func tableNew(L *lua.LState) int {
+	const most = 1 << 20 // more room than that is made when it is needed
+	array, keys := integer(L, 1), integer(L, 2)
+	L.Push(L.CreateTable(min(max(array, 0), most), min(max(keys, 0), most)))
 	return 1
 }

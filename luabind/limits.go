@@ -147,3 +147,12 @@ func (w *watchdog) look(now time.Time) {
 		}
 	}
 }
+
+// closed is the context of coroutines that must end.
+type closed struct{ context.Context }
+
+// Done is part of context.Context.
+func (closed) Done() <-chan struct{} { return closedChannel }
+
+// Err is part of context.Context.
+func (closed) Err() error { return context.Canceled }

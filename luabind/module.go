@@ -1,11 +1,15 @@
 package luabind
 
-import lua "github.com/yuin/gopher-lua"
+import (
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+)
 
 // module is one Lua library as scripts see it and as the README's reference documents it. A module's constructor is
 // called once per interpreter: its functions belong to that interpreter's worker.
 type module struct {
-	Name    string // global name, also what require takes: "cjson"
+	Name    string // global name, also what require takes: "cjson"; with a dot only require finds it
 	Doc     string // one sentence
 	Funcs   []hostFunc
 	Methods []hostFunc            // of the userdata that Funcs return; Name is "set:contains", Sig "contains(ip) -> boolean"
@@ -33,10 +37,12 @@ func (m *module) table(L *lua.LState) *lua.LTable {
 	return t
 }
 
-// install makes the module's table a global and loadable by require.
+// install makes the module's table loadable by require, and a global unless its name has a dot.
 func (m *module) install(L *lua.LState) *lua.LTable {
 	t := m.table(L)
-	L.SetGlobal(m.Name, t)
+	if !strings.Contains(m.Name, ".") {
+		L.SetGlobal(m.Name, t)
+	}
 	if pkg, ok := L.G.Global.RawGetString("package").(*lua.LTable); ok {
 		if loaded, ok := pkg.RawGetString("loaded").(*lua.LTable); ok {
 			loaded.RawSetString(m.Name, t)

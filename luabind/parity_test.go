@@ -28,7 +28,7 @@ func runLua(t *testing.T, file string) string {
 	var out strings.Builder
 	L := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer L.Close()
-	openLibs(L, &limits{}, &out)
+	defer openLibs(L, &limits{}, &out).close()
 	newViews(L).open()
 	libTable(L, "io").RawSetString("write", L.NewFunction(func(L *lua.LState) int {
 		for i := 1; i <= L.GetTop(); i++ {
@@ -40,18 +40,24 @@ func runLua(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	L.Push(c.function(L, L.G.Global))
+	L.Push(c.function(L))
 	if err := L.PCall(0, 0, nil); err != nil {
 		t.Fatal(out.String()[max(0, out.Len()-300):], err)
 	}
 	return out.String()
 }
 
-// TestLibrariesAgreeWithLuaJIT compares line by line. Deliberate differences are listed.
-func TestLibrariesAgreeWithLuaJIT(t *testing.T) {
+// TestAgreesWithLuaJIT compares what files print, line by line. Deliberate differences are kept out of the files.
+func TestAgreesWithLuaJIT(t *testing.T) {
+	for _, file := range []string{"parity.lua", "faults.lua", "source.lua", "logic.lua", "next.lua"} {
+		t.Run(file, func(t *testing.T) { compareWithLuaJIT(t, "testdata/"+file) })
+	}
+}
+
+func compareWithLuaJIT(t *testing.T, file string) {
 	needs(t, "luajit")
-	got := strings.Split(runLua(t, "testdata/parity.lua"), "\n")
-	text, err := exec.Command("luajit", "testdata/parity.lua").CombinedOutput()
+	got := strings.Split(runLua(t, file), "\n")
+	text, err := exec.Command("luajit", file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}

@@ -257,7 +257,7 @@ func (e *evaluator) run(script string, keys, args []string, do func(args []strin
 	env.RawSetString("KEYS", list(keys))
 	env.RawSetString("ARGV", list(args))
 	env.Metatable = e.base
-	fn := c.function(L, env)
+	fn := c.function(L)
 	fn.Env = env
 	e.do = do
 	defer func() { e.do = nil }()

@@ -9,7 +9,8 @@ import (
 // isModule reports whether require(name) is answered without a file.
 func isModule(name string) bool {
 	switch name {
-	case "string", "table", "math", "os", "io", "coroutine", "debug", "bit", "package", "table.new", "_G",
+	case "string", "table", "math", "os", "io", "coroutine", "debug", "bit", "jit", "package", "_G",
+		"table.new", "table.clear", "string.buffer", "ffi",
 		"dragonfly", "cjson", "cjson_safe", "cjson.safe", "json", "marshal", "http", "hiredis", "redis", "net", "model", "hash", "sketch", "domain", "text":
 		return true
 	}
@@ -29,18 +30,40 @@ func (s *script) openRequire() {
 		loaded = L.NewTable()
 		pkg.RawSetString("loaded", loaded)
 	}
-	for _, name := range []string{"string", "table", "math", "os", "io", "coroutine", "debug", "bit"} {
+	for _, name := range []string{"string", "table", "math", "os", "io", "coroutine", "debug", "bit", "jit"} {
 		if lib, ok := s.globals.RawGetString(name).(*lua.LTable); ok {
 			loaded.RawSetString(name, lib)
 		}
 	}
 	loaded.RawSetString("_G", s.globals)
 	loaded.RawSetString("package", pkg)
+	loaded.RawSetString("table.new", L.NewFunction(tableNew))
+	loaded.RawSetString("table.clear", L.NewFunction(func(L *lua.LState) int { return s.views.tableClear(L) }))
 	if _, ok := pkg.RawGetString("preload").(*lua.LTable); !ok {
 		pkg.RawSetString("preload", L.NewTable())
 	}
 	pkg.RawSetString("path", lua.LString("./?.lua;./?/init.lua"))
 	pkg.RawSetString("cpath", lua.LString(""))
+	pkg.RawSetString("config", lua.LString("/\n;\n?\n!\n-\n"))
+	pkg.RawSetString("loaders", L.NewTable()) // require looks in preload, then below ROOT, and nowhere else
+	setFuncs(L, pkg, map[string]lua.LGFunction{
+		"seeall": func(L *lua.LState) int {
+			t := L.CheckTable(1)
+			meta, ok := t.Metatable.(*lua.LTable)
+			if !ok {
+				meta = L.CreateTable(0, 1)
+				t.Metatable = meta
+			}
+			meta.RawSetString("__index", s.globals)
+			return 0
+		},
+		"loadlib": func(L *lua.LState) int {
+			L.Push(lua.LNil)
+			L.Push(lua.LString("C libraries cannot be loaded: use a module of this program"))
+			L.Push(lua.LString("absent"))
+			return 3
+		},
+	})
 	s.globals.RawSetString("require", L.NewFunction(func(L *lua.LState) int {
 		L.Push(s.require(L, L.CheckString(1), loaded, pkg))
 		return 1
@@ -64,12 +87,15 @@ func (s *script) require(L *lua.LState, name string, loaded, pkg *lua.LTable) lu
 	if preload, ok := pkg.RawGetString("preload").(*lua.LTable); ok {
 		fn, _ = preload.RawGetString(name).(*lua.LFunction)
 	}
+	if fn == nil && name == "ffi" {
+		L.RaiseError("module \"ffi\" is not available: there is no LuaJIT below; use the modules bit, string.buffer and cjson, and numbers or strings in place of 64-bit integers")
+	}
 	if fn == nil {
 		c, err := s.program.loader.find(name)
 		if err != nil {
 			L.RaiseError("%s", strings.TrimSpace(err.Error()))
 		}
-		fn = c.function(L, s.globals)
+		fn = c.function(L)
 	}
 	L.Push(fn)
 	L.Push(lua.LString(name))

@@ -132,6 +132,36 @@ func TestAnalysisKnowsWhatCannotLoop(t *testing.T) {
 	f(`function loop(e) setmetatable(e, {}) end`, true)
 	f(`function loop(e) table.sort(e.l, function(a, b) return a < b end) end`, false)
 	f(`function loop(e) require(e.name) end`, true)
+
+	// tables of functions
+	dispatch := `local handlers = {dns = function(e) e.a = 1 end, http = function(e) e.b = 2 end} `
+	f(dispatch+`function loop(e) handlers[e.event_type](e) end`, false)
+	f(dispatch+`function loop(e) local h = handlers[e.event_type] if h then h(e) end end`, false)
+	f(dispatch+`function loop(e) pcall(handlers[e.event_type], e) end`, false)
+	f(dispatch+`handlers.tls = function(e) return e end function handlers.ssh(e) end handlers["x"] = nil function loop(e) handlers[e.event_type](e) end`, false)
+	f(`local function on_dns(e) end local handlers = {dns = on_dns, [5] = on_dns, on_dns, print} function loop(e) handlers[e.event_type](e) for k in pairs(handlers) do print(k, #handlers) end end`, false)
+	f(`local handlers = {} handlers.dns = function(e) end function loop(e) handlers.dns(e) handlers[e.x](e) end`, false)
+	f(dispatch+`handlers.tls = function(e) while true do end end function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`function handlers.tls(e) while true do end end function loop(e) local h = handlers[e.event_type] h(e) end`, true)
+	f(dispatch+`function handlers:tls(e) while true do end end function loop(e) local h = handlers[e.event_type] h(e) end`, true)
+	f(`local handlers = {dns = function(e) while true do end end} function loop(e) handlers[e.event_type](e) end`, true)
+	f(`local handlers = {} handlers.dns = function(e) handlers[e.x](e) end function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`handlers[1] = e function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`handlers.x = other() function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`fill(handlers) function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`H = handlers function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`local t = {handlers} function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`function loop(e) handlers = e handlers[e.event_type](e) end`, true)
+	f(dispatch+`function loop(handlers) handlers[1](e) end`, true)
+	f(`function loop(e) handlers[e.event_type](e) end `+dispatch, true)
+	f(`do local handlers = {dns = function() end} end function loop(e) handlers[e.event_type](e) end`, true)
+	f(dispatch+`local function run(h) h() end function loop(e) local h = handlers.dns h(e) run(e.f) end`, true)
+	f(dispatch+`function loop(e) local h = handlers[e.x] or e.f h(e) end`, true)
+	f(dispatch+`function loop(e) local h = e.f h(e) local h = handlers.dns end`, true)
+	f(`local handlers = {dns = e.f} function loop(e) handlers[e.event_type](e) end`, true)
+	f(`local handlers = {dns = unknown} function loop(e) handlers[e.event_type](e) end`, true)
+	f(`function loop(e) pcall(e.list[1]) end`, true)
+	f(`function loop(e) table.sort(e.list, e.list[1]) end`, true)
 }
 
 func TestSandboxClosesAfterSetup(t *testing.T) {

@@ -1,6 +1,7 @@
 package luabind
 
 import (
+	"slices"
 	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
@@ -71,6 +72,7 @@ type views struct {
 	buf       []byte          // of cjson.encode
 	bodies    []byte          // encoded events, one behind the other; never written again
 	slab      []lazyjson.Field
+	walk      traversal // of next
 }
 
 func newViews(L *lua.LState) *views {
@@ -266,10 +268,7 @@ func (vs *views) set(o *object, key string, v lua.LValue) {
 	}
 	if i := o.overlayOf(key); i >= 0 {
 		ov := &o.ovs[i]
-		ov.value, ov.set, ov.array = v, true, nil
-		if ov.field < 0 && v == lua.LNil {
-			o.ovs = append(o.ovs[:i], o.ovs[i+1:]...) // a new member leaves no trace
-		}
+		ov.value, ov.set, ov.array = v, true, nil // a deleted new member stays: next may be asked what follows it
 		return
 	}
 	fields := vs.members(o)
@@ -283,6 +282,8 @@ func (vs *views) set(o *object, key string, v lua.LValue) {
 func (o *object) add(ov overlay) {
 	if o.ovs == nil {
 		o.ovs = make([]overlay, 0, 2)
+	} else if len(o.ovs) >= 16 && len(o.ovs) == cap(o.ovs) {
+		o.ovs = slices.DeleteFunc(o.ovs, func(old overlay) bool { return old.field < 0 && old.value == lua.LNil })
 	}
 	o.ovs = append(o.ovs, ov)
 }
@@ -359,7 +360,7 @@ func (vs *views) next(L *lua.LState, o *object, key lua.LValue) (lua.LValue, lua
 		}
 		i++
 	default:
-		return o.LTable.Next(key)
+		return vs.tableNext(L, &o.LTable, key)
 	}
 	dups := vs.hasDups(o)
 	for ; i < len(fields); i++ {
@@ -384,7 +385,7 @@ func (vs *views) next(L *lua.LState, o *object, key lua.LValue) (lua.LValue, lua
 			return lua.LString(ov.key), ov.value
 		}
 	}
-	return o.LTable.Next(lua.LNil)
+	return vs.tableNext(L, &o.LTable, lua.LNil)
 }
 
 // position returns where key stands in the order of next: its field, or behind them its overlay.

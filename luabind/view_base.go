@@ -98,7 +98,7 @@ func (vs *views) luaNext(L *lua.LState) int {
 	if o := vs.viewOf(t); o != nil {
 		k, v = vs.next(L, o, L.Get(2))
 	} else {
-		k, v = t.Next(L.Get(2))
+		k, v = vs.tableNext(L, t, L.Get(2))
 	}
 	if k == lua.LNil {
 		L.Push(lua.LNil)
@@ -107,4 +107,17 @@ func (vs *views) luaNext(L *lua.LState) int {
 	L.Push(k)
 	L.Push(v)
 	return 2
+}
+
+// tableClear is LuaJIT's table.clear: it removes all keys and keeps the metatable.
+func (vs *views) tableClear(L *lua.LState) int {
+	t := L.CheckTable(1)
+	if o := vs.viewOf(t); o != nil {
+		for k, _ := vs.next(L, o, lua.LNil); k != lua.LNil; k, _ = vs.next(L, o, k) {
+			vs.rawSet(o, k, lua.LNil)
+		}
+		return 0
+	}
+	*t = lua.LTable{Metatable: t.Metatable}
+	return 0
 }

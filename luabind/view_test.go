@@ -46,7 +46,7 @@ func (l *lab) run(event, code string) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.L.Push(c.function(l.L, l.L.G.Global))
+	l.L.Push(c.function(l.L))
 	if err := l.L.PCall(0, 0, nil); err != nil {
 		l.t.Fatalf("%s: %v", code, err)
 	}
@@ -421,7 +421,7 @@ func BenchmarkView(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			l.L.Push(c.function(l.L, l.L.G.Global))
+			l.L.Push(c.function(l.L))
 			if err := l.L.PCall(0, 0, nil); err != nil {
 				b.Fatal(err)
 			}
@@ -456,4 +456,23 @@ func BenchmarkView(b *testing.B) {
 		end`)
 	run("walk", `local function walk(t) local n = 0 for k, v in pairs(t) do n = n + 1 if type(v) == "table" then n = n + walk(v) end end return n end
 		function loop(e) walk(e) end`)
+}
+
+func TestViewsAreEmptiedByTheirOwnLoop(t *testing.T) {
+	s, out, err := load(t, "a.lua", `function loop(e)
+		e.x, e.y, e.z = 1, 2, 3
+		local n = 0
+		for k in pairs(e) do e[k] = nil n = n + 1 end
+		assert(next(e) == nil)
+		for i = 1, 100 do e["t" .. i] = i e["t" .. i] = nil end
+		for k in pairs(e) do error(k) end
+		e.n = n
+		dragonfly.output_event("out", e)
+	end`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := handle(t, s, out, `{"a":1,"b":{"c":1},"d":[1]}`); err != nil || out.Emitted[0].Body != `{"n":6}` {
+		t.Errorf("got %v, %v", out.Emitted, err)
+	}
 }

@@ -16,16 +16,17 @@ const setupTimeout = 5 * time.Minute
 
 // script is a script loaded by one worker into an interpreter of its own.
 type script struct {
-	program *program
-	env     engine.ScriptEnv
-	L       *lua.LState
-	globals *lua.LTable
-	views   *views
-	lim     *limits
-	out     *engine.Results // of the current callback
-	routes  struct{ analyzers, outputs map[string]engine.Route }
-	loading map[string]bool // require in progress
-	closers []func()        // connections that the script opened
+	program    *program
+	env        engine.ScriptEnv
+	L          *lua.LState
+	globals    *lua.LTable
+	views      *views
+	lim        *limits
+	coroutines *coroutines
+	out        *engine.Results // of the current callback
+	routes     struct{ analyzers, outputs map[string]engine.Route }
+	loading    map[string]bool // require in progress
+	closers    []func()        // connections that the script opened
 }
 
 var _ engine.Script = (*script)(nil)
@@ -40,7 +41,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 	})
 	s.globals = s.L.G.Global
 	p.loader.dog.add(s.lim)
-	openLibs(s.L, s.lim, p.loader.stdout)
+	s.coroutines = openLibs(s.L, s.lim, p.loader.stdout)
 	s.openRequire()
 	s.views = newViews(s.L)
 	s.views.open()
@@ -69,13 +70,14 @@ func (s *script) modules() []module {
 		domainModule(), textModule(), s.modelModule(),
 	}
 	list = append(list, cjsonModules(s.views)...)
+	list = append(list, bufferModule(s.views))
 	return append(list, libModules()...)
 }
 
 // start runs the top level and setup(), then closes the sandbox.
 func (s *script) start(out *engine.Results) error {
 	s.L.SetContext(s.lim)
-	if err := s.call(out, s.program.code.function(s.L, s.globals)); err != nil {
+	if err := s.call(out, s.program.code.function(s.L)); err != nil {
 		return err
 	}
 	if s.globals.RawGetString("loop").Type() != lua.LTFunction {
@@ -117,6 +119,7 @@ func (s *script) Close() {
 	for _, f := range s.closers {
 		f()
 	}
+	s.coroutines.close()
 	s.L.Close()
 }
 
