@@ -3,6 +3,7 @@ package luabind
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -74,9 +75,14 @@ func parseError(name string, err error) error {
 
 // The host functions of rewritten code. All interpreters share them: they have no upvalues, and nothing writes to them.
 var (
-	concatFunction = &lua.LFunction{IsG: true, Env: &lua.LTable{Metatable: lua.LNil}, GFunction: concat}
-	joinFunction   = &lua.LFunction{IsG: true, Env: &lua.LTable{Metatable: lua.LNil}, GFunction: joinTables}
+	concatFunction    = sharedFunction(concat)
+	joinFunction      = sharedFunction(joinTables)
+	minusZeroFunction = sharedFunction(func(L *lua.LState) int { L.Push(lua.LNumber(math.Copysign(0, -1))); return 1 })
 )
+
+func sharedFunction(fn lua.LGFunction) *lua.LFunction {
+	return &lua.LFunction{IsG: true, Env: &lua.LTable{Metatable: lua.LNil}, GFunction: fn}
+}
 
 // function returns the file's main function for an interpreter.
 func (c *code) function(L *lua.LState) *lua.LFunction { return L.NewFunctionFromProto(c.proto) }

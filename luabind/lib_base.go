@@ -77,6 +77,7 @@ func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
 		"xpcall":         func(L *lua.LState) int { return protected(L, lim, true) },
 		"error":          func(L *lua.LState) int { raise(L, L.Get(1), optInteger(L, 2, 1)); return 0 },
 		"assert":         assert,
+		"setmetatable":   setMetatable,
 		"unpack":         unpack,
 		"collectgarbage": collectGarbage(),
 		"gcinfo": func(L *lua.LState) int {
@@ -139,6 +140,20 @@ func assert(L *lua.LState) int {
 	}
 	raise(L, L.Get(2), 1)
 	return 0
+}
+
+// setMetatable is Lua's: for tables only. gopher-lua takes any value, and changes all of its type.
+func setMetatable(L *lua.LState) int {
+	t := L.CheckTable(1)
+	if meta := L.Get(2); L.GetTop() < 2 || meta != lua.LNil && meta.Type() != lua.LTTable {
+		L.ArgError(2, "nil or table expected")
+	}
+	if L.GetMetaField(t, "__metatable") != lua.LNil {
+		L.RaiseError("cannot change a protected metatable")
+	}
+	t.Metatable = L.Get(2)
+	L.Push(t)
+	return 1
 }
 
 // tostring is Lua's, with __tostring.

@@ -198,7 +198,7 @@ func (r *routine) refusal() string {
 
 func (cs *coroutines) luaYield(L *lua.LState) int {
 	co := cs.current
-	if co == nil {
+	if co == nil || co.thread != L { // the latter: a routine that is being ended, below another
 		L.RaiseError("attempt to yield outside a coroutine")
 	}
 	r := co.routine

@@ -91,6 +91,35 @@ func TestCoroutinesEnd(t *testing.T) {
 	}
 }
 
+// A routine is ended while another coroutine runs: what it still does must not reach that one.
+func TestCoroutinesAreEndedBelowOthers(t *testing.T) {
+	L, cs, err := evalLua(t, `
+		lost = {}
+		for i, f in ipairs{
+			function() xpcall(coroutine.yield, coroutine.yield) end,
+			function() pcall(pcall, coroutine.yield) coroutine.yield("late") end,
+			function() xpcall(coroutine.yield, coroutine.create(print) and function() coroutine.wrap(print)() end) end,
+			function() local inner = coroutine.wrap(function() coroutine.yield() end) inner() xpcall(coroutine.yield, inner) end,
+		} do lost[i] = coroutine.create(f) coroutine.resume(lost[i]) end
+		function other()
+			local co = coroutine.wrap(function(a)
+				assert(coroutine.wrap(function() return coroutine.yield("inner") end)() == "inner")
+				return coroutine.yield(a .. "!")
+			end)
+			return co("x"), co("y")
+		end`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := range cs.live {
+		cs.orphan(r)
+	}
+	L.Push(L.GetGlobal("other"))
+	if err := L.PCall(0, 2, nil); err != nil || L.Get(-2).String() != "x!" || L.Get(-1).String() != "y" {
+		t.Errorf("got %v, %v, %v", L.Get(-2), L.Get(-1), err)
+	}
+}
+
 func TestCoroutinesAreStopped(t *testing.T) {
 	for _, body := range []string{
 		`coroutine.wrap(function() while true do end end)()`,

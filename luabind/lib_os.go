@@ -26,6 +26,17 @@ func openOS(L *lua.LState) {
 			L.Push(lua.LNumber(float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9))
 			return 1
 		},
+		"remove": func(L *lua.LState) int { return done(L, str(L, 1), os.Remove(str(L, 1))) },
+		"rename": func(L *lua.LState) int { return done(L, str(L, 1), os.Rename(str(L, 1), str(L, 2))) },
+		"setlocale": func(L *lua.LState) int { // there is only C's
+			switch L.OptString(1, "C") {
+			case "", "C", "POSIX":
+				L.Push(lua.LString("C"))
+			default:
+				L.Push(lua.LNil)
+			}
+			return 1
+		},
 		"exit": func(L *lua.LState) int {
 			u := L.NewUserData()
 			u.Value = exitError{L.OptInt(1, 0)}
@@ -33,6 +44,20 @@ func openOS(L *lua.LState) {
 			return 0
 		},
 	})
+}
+
+// done returns true, or nil, a message as C words it and its number.
+func done(L *lua.LState, name string, err error) int {
+	if err == nil {
+		L.Push(lua.LTrue)
+		return 1
+	}
+	var errno syscall.Errno
+	errors.As(err, &errno)
+	L.Push(lua.LNil)
+	L.Push(lua.LString(name + ": " + errnoText(errno, err)))
+	L.Push(lua.LNumber(errno))
+	return 3
 }
 
 // luaDate is os.date: all conversions of C's strftime in the C locale, "*t" and "!".
@@ -203,14 +228,18 @@ func openIO(L *lua.LState) {
 	methods := L.NewTable()
 	meta.RawSetString("__index", methods)
 	meta.RawSetString("__tostring", L.NewFunction(func(L *lua.LState) int {
-		L.Push(lua.LString(fmt.Sprintf("file (%p)", L.CheckUserData(1))))
+		u := L.CheckUserData(1)
+		if f, ok := u.Value.(*luaFile); ok && f.file == nil {
+			L.Push(lua.LString("file (closed)"))
+		} else {
+			L.Push(lua.LString(fmt.Sprintf("file (%p)", u)))
+		}
 		return 1
 	}))
 	setFuncs(L, methods, map[string]lua.LGFunction{
 		"read": func(L *lua.LState) int { return fileArg(L).read(L, 2) },
 		"lines": func(L *lua.LState) int {
-			f := fileArg(L)
-			L.Push(L.NewFunction(func(L *lua.LState) int { return f.readOne(L, "*l") }))
+			L.Push(lineReader(L, fileArg(L), false))
 			return 1
 		},
 		"write": func(L *lua.LState) int {
@@ -238,7 +267,7 @@ func openIO(L *lua.LState) {
 			L.Push(lua.LNumber(n))
 			return 1
 		},
-		"close":   func(L *lua.LState) int { fileArg(L).file.Close(); L.Push(lua.LTrue); return 1 },
+		"close":   closeFile,
 		"flush":   func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
 		"setvbuf": func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
 	})
@@ -246,7 +275,7 @@ func openIO(L *lua.LState) {
 		flags, ok := map[string]int{"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREATE | os.O_TRUNC, "a": os.O_WRONLY | os.O_CREATE | os.O_APPEND,
 			"r+": os.O_RDWR, "w+": os.O_RDWR | os.O_CREATE | os.O_TRUNC, "a+": os.O_RDWR | os.O_CREATE | os.O_APPEND}[strings.Replace(mode, "b", "", 1)]
 		if !ok {
-			return nil, fmt.Errorf("%s: invalid mode %q", name, mode)
+			return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EINVAL}
 		}
 		f, err := os.OpenFile(name, flags, 0o644)
 		if err != nil {
@@ -257,17 +286,14 @@ func openIO(L *lua.LState) {
 		u.Metatable = meta
 		return u, nil
 	}
+	// The standard streams are gopher-lua's.
+	gopherType, gopherClose := hostFunction(t, "type"), hostFunction(t, "close")
 	setFuncs(L, t, map[string]lua.LGFunction{
 		"open": func(L *lua.LState) int {
 			name := str(L, 1)
 			u, err := open(L, name, L.OptString(2, "r"))
 			if err != nil {
-				var errno syscall.Errno
-				errors.As(err, &errno)
-				L.Push(lua.LNil)
-				L.Push(lua.LString(name + ": " + errnoText(errno, err)))
-				L.Push(lua.LNumber(errno))
-				return 3
+				return done(L, name, err)
 			}
 			L.Push(u)
 			return 1
@@ -276,17 +302,37 @@ func openIO(L *lua.LState) {
 			name := str(L, 1)
 			u, err := open(L, name, "r")
 			if err != nil {
-				L.RaiseError("%s: %s", name, err.Error())
+				var errno syscall.Errno
+				errors.As(err, &errno)
+				L.ArgError(1, name+": "+errnoText(errno, err))
 			}
-			f := u.Value.(*luaFile)
-			L.Push(L.NewFunction(func(L *lua.LState) int {
-				n := f.readOne(L, "*l")
-				if L.Get(-1) == lua.LNil {
-					f.file.Close()
-				}
-				return n
-			}))
+			L.Push(lineReader(L, u.Value.(*luaFile), true))
 			return 1
+		},
+		"type": func(L *lua.LState) int {
+			u, _ := L.CheckAny(1).(*lua.LUserData)
+			if u == nil {
+				L.Push(lua.LNil)
+				return 1
+			}
+			switch f := u.Value.(type) {
+			case *luaFile:
+				if f.file == nil {
+					L.Push(lua.LString("closed file"))
+				} else {
+					L.Push(lua.LString("file"))
+				}
+				return 1
+			}
+			return gopherType(L)
+		},
+		"close": func(L *lua.LState) int {
+			if u, ok := L.Get(1).(*lua.LUserData); ok {
+				if _, ok := u.Value.(*luaFile); ok {
+					return closeFile(L)
+				}
+			}
+			return gopherClose(L)
 		},
 	})
 }
@@ -300,8 +346,47 @@ func errnoText(errno syscall.Errno, err error) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
+// hostFunction returns a function of a library table.
+func hostFunction(t *lua.LTable, name string) lua.LGFunction {
+	if fn, ok := t.RawGetString(name).(*lua.LFunction); ok && fn.IsG {
+		return fn.GFunction
+	}
+	return func(L *lua.LState) int { L.ArgError(1, "file expected"); return 0 }
+}
+
+func closeFile(L *lua.LState) int {
+	f := fileArg(L)
+	f.file.Close()
+	f.file = nil
+	L.Push(lua.LTrue)
+	return 1
+}
+
+// lineReader is the iterator of lines; the arguments behind the first are formats, as of read.
+func lineReader(L *lua.LState, f *luaFile, closes bool) *lua.LFunction {
+	var formats []lua.LValue
+	for i := 2; i <= L.GetTop(); i++ {
+		formats = append(formats, L.Get(i))
+	}
+	return L.NewFunction(func(L *lua.LState) int {
+		if f.file == nil {
+			L.RaiseError("file is already closed")
+		}
+		L.SetTop(0)
+		for _, v := range formats {
+			L.Push(v)
+		}
+		n := f.read(L, 1)
+		if closes && L.Get(-n) == lua.LNil {
+			f.file.Close()
+			f.file = nil
+		}
+		return n
+	})
+}
+
 type luaFile struct {
-	file *os.File
+	file *os.File // nil when closed
 	r    *bufio.Reader
 }
 
@@ -309,6 +394,9 @@ func fileArg(L *lua.LState) *luaFile {
 	f, ok := L.CheckUserData(1).Value.(*luaFile)
 	if !ok {
 		L.ArgError(1, "file expected")
+	}
+	if f.file == nil {
+		L.RaiseError("attempt to use a closed file")
 	}
 	return f
 }
@@ -343,6 +431,12 @@ func (f *luaFile) readOne(L *lua.LState, format string) int {
 			return failed(L, err)
 		}
 		L.Push(lua.LString(b))
+	case format == "0":
+		if _, err := f.r.Peek(1); err != nil {
+			L.Push(lua.LNil)
+		} else {
+			L.Push(lua.LString(""))
+		}
 	case strings.HasPrefix(format, "l"), strings.HasPrefix(format, "L"):
 		line, err := f.r.ReadString('\n')
 		if line == "" && err != nil {
@@ -354,8 +448,8 @@ func (f *luaFile) readOne(L *lua.LState, format string) int {
 		}
 		L.Push(lua.LString(line))
 	case strings.HasPrefix(format, "n"):
-		var n float64
-		if _, err := fmt.Fscan(f.r, &n); err != nil {
+		n, ok := f.number()
+		if !ok {
 			L.Push(lua.LNil)
 			return 1
 		}
@@ -374,4 +468,31 @@ func (f *luaFile) readOne(L *lua.LState, format string) int {
 		L.Push(lua.LString(b[:got]))
 	}
 	return 1
+}
+
+// number reads white space and the longest text that can be a number.
+func (f *luaFile) number() (float64, bool) {
+	var text []byte
+	for len(text) < 200 {
+		c, err := f.r.ReadByte()
+		if err != nil {
+			break
+		}
+		if len(text) == 0 && strings.IndexByte(" \t\n\v\f\r", c) >= 0 {
+			continue
+		}
+		before := byte(0)
+		if len(text) > 0 {
+			before = text[len(text)-1] | 0x20
+		}
+		hex := len(text) > 1 && strings.ContainsAny(string(text[:min(3, len(text))]), "xX")
+		sign := (c == '+' || c == '-') && (len(text) == 0 || before == 'e' && !hex || before == 'p' && hex)
+		letter := c|0x20 == 'e' || c|0x20 == 'x' || hex && (c|0x20 >= 'a' && c|0x20 <= 'f' || c|0x20 == 'p')
+		if c-'0' > 9 && c != '.' && !sign && !letter {
+			f.r.UnreadByte()
+			break
+		}
+		text = append(text, c)
+	}
+	return parseNumber(string(text))
 }

@@ -20,6 +20,7 @@ func openTable(L *lua.LState) {
 		"foreachi": tableForEachI,
 		"move":     tableMove,
 		"insert":   tableInsert,
+		"remove":   tableRemove,
 		"sort":     tableSort,
 	})
 }
@@ -72,6 +73,18 @@ func tableInsert(L *lua.LState) int {
 		L.RaiseError("wrong number of arguments to 'insert'")
 	}
 	return 0
+}
+
+// tableRemove is Lua's: at a place outside the list it does nothing and returns nothing.
+func tableRemove(L *lua.LState) int {
+	t := L.CheckTable(1)
+	n := t.Len()
+	at := optInteger(L, 2, n)
+	if at < 1 || at > n {
+		return 0
+	}
+	L.Push(t.Remove(at))
+	return 1
 }
 
 func tableForEach(L *lua.LState) int {

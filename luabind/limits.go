@@ -149,10 +149,18 @@ func (w *watchdog) look(now time.Time) {
 }
 
 // closed is the context of coroutines that must end.
-type closed struct{ context.Context }
+type closed struct{}
+
+var _ context.Context = closed{}
 
 // Done is part of context.Context.
 func (closed) Done() <-chan struct{} { return closedChannel }
 
 // Err is part of context.Context.
 func (closed) Err() error { return context.Canceled }
+
+// Deadline is part of context.Context.
+func (closed) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Value is part of context.Context.
+func (closed) Value(any) any { return nil }

@@ -286,7 +286,11 @@ type bufferDecoder struct {
 	L    *lua.LState
 	null lua.LValue
 	s    string
+	gaps int // slots of arrays that large integer keys have left empty
 }
+
+// maxGaps is the most empty slots of one decode: an integer key takes room for all below it.
+const maxGaps = 1 << 20
 
 func (d *bufferDecoder) bytes(n int) string {
 	if n > len(d.s) {
@@ -357,6 +361,15 @@ func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
 	for range members {
 		k := d.value(depth)
 		v := d.value(depth)
+		if v == lua.LNil {
+			continue
+		}
+		if n, ok := k.(lua.LNumber); ok && n >= 1 && n < lua.LNumber(lua.MaxArrayIndex) && float64(n) == math.Trunc(float64(n)) {
+			if d.gaps += max(0, int(n)-last); d.gaps > maxGaps {
+				d.L.RaiseError("integer keys in buffer too far apart (limit %d)", maxGaps)
+			}
+			last = max(last, int(n)+1)
+		}
 		d.L.RawSet(t, k, v)
 	}
 	return t

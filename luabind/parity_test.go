@@ -3,10 +3,13 @@ package luabind
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"dragonfly/engine"
 )
 
 // needs skips the test, by name of the part, where a program that it uses is missing.
@@ -54,9 +57,37 @@ func TestAgreesWithLuaJIT(t *testing.T) {
 	}
 }
 
-func compareWithLuaJIT(t *testing.T, file string) {
+// TestScriptsAgreeWithLuaJIT compares what files print as scripts, with require and all modules.
+func TestScriptsAgreeWithLuaJIT(t *testing.T) {
+	for _, file := range []string{"probes.lua", "buffer.lua"} {
+		t.Run(file, func(t *testing.T) {
+			compareOutput(t, "testdata/"+file, func(t *testing.T, file string) string {
+				var out strings.Builder
+				l, err := NewLoader("testdata", Options{Stdout: &out})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				p, err := l.Program(filepath.Base(file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := p.Load(engine.ScriptEnv{Stage: "test", Router: &tags{byRoute: map[engine.Route]string{}, routes: map[string]engine.Route{}}}, &engine.Results{})
+				if err != nil {
+					t.Fatal(out.String()[max(0, out.Len()-300):], err)
+				}
+				s.Close()
+				return out.String()
+			})
+		})
+	}
+}
+
+func compareWithLuaJIT(t *testing.T, file string) { compareOutput(t, file, runLua) }
+
+func compareOutput(t *testing.T, file string, run func(t *testing.T, file string) string) {
 	needs(t, "luajit")
-	got := strings.Split(runLua(t, file), "\n")
+	got := strings.Split(run(t, file), "\n")
 	text, err := exec.Command("luajit", file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, text)

@@ -196,6 +196,9 @@ func (r *rewriter) expr(e ast.Expr) ast.Expr {
 		return r.concat(e)
 	case *ast.UnaryMinusOpExpr:
 		e.Expr = r.expr(e.Expr)
+		if n, ok := constant(e.Expr); ok && n == 0 {
+			return r.call(minusZeroFunction, e.Line()) // as a constant it would be one with 0
+		}
 	case *ast.UnaryNotOpExpr:
 		e.Expr = r.expr(e.Expr)
 		if truth, ok := truthOf(e.Expr); ok {

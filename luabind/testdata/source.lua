@@ -104,3 +104,4 @@ local function v(...) local t = {..., k = 5} return #t, t[1] end print(v(7, 8, 9
 local function v(...) local t = {k = 5, ...} return #t, t[1] end print(v(7, 8, 9))
 local function v(...) local t = {1, 2, k = 5, (...)} return #t, t[1] end print(v(7, 8, 9))
 end
+print(0, -0, 0, -0.0, -(0), 1 / -0, 1 / 0, - -0, 5 - 0, 0 - 0, -0 + 0)
