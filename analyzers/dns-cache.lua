@@ -82,7 +82,8 @@ end
 local function label(event)
   local src, dest = state.address(event.src_ip), state.address(event.dest_ip)
   if not src or not dest then return end
-  local r = redis.command("MGET", "df:dns:" .. src .. ":" .. dest, "df:dns:" .. dest, "df:dns:" .. dest .. ":" .. src, "df:dns:" .. src)
+  local of = "df:dns:"
+  local r = redis.command("MGET", of .. src .. ":" .. dest, of .. dest, of .. dest .. ":" .. src, of .. src)
   if not r then return end
   local of_dest, of_src = r[1] or r[2] or nil, r[3] or r[4] or nil
   if not of_dest and not of_src then return end

@@ -16,24 +16,24 @@
 -- default_analyzer = "next"
 -- default_output = "findings"
 -- Example input:
--- {"event_type":"alert","timestamp":"2026-11-20T10:00:00.000000+0000","src_ip":"10.0.0.1","dest_ip":"192.0.2.200",\
+-- {"event_type":"alert","timestamp":"2026-11-20T10:00:00.000000+0000","src_ip":"10.0.9.1","dest_ip":"192.0.2.200",\
 --   "alert":{"signature_id":2000001,"severity":1,"signature":"A","category":"A Network Trojan was detected"},\
 --   "analytics":{"signature":{"rare":true,"new_for_host":true},"dga":{"score":0.97}}}
--- {"event_type":"alert","src_ip":"8.8.8.8","dest_ip":"10.0.0.1",\
+-- {"event_type":"alert","src_ip":"8.8.8.8","dest_ip":"10.0.9.1",\
 --   "alert":{"signature_id":2200074,"severity":3,"category":"Generic Protocol Command Decode"}}
 -- {"event_type":"alert","alert":null}
 -- Example output:
 -- findings {"event_type":"finding","finding":"urgent alert","timestamp":"2026-11-20T10:00:00.000000+0000",\
---   "src_ip":"10.0.0.1","dest_ip":"192.0.2.200","signature_id":2000001,"signature":"A","score":100,\
+--   "src_ip":"10.0.9.1","dest_ip":"192.0.2.200","signature_id":2000001,"signature":"A","score":100,\
 --   "reasons":["severity 1: 45","address on list ip-blocklist: 25","generated name (DGA): 20",\
 --   "rare signature, new for the host: 15","goes out: 10"]}
--- next {"event_type":"alert","timestamp":"2026-11-20T10:00:00.000000+0000","src_ip":"10.0.0.1",\
+-- next {"event_type":"alert","timestamp":"2026-11-20T10:00:00.000000+0000","src_ip":"10.0.9.1",\
 --   "dest_ip":"192.0.2.200","alert":{"signature_id":2000001,"severity":1,"signature":"A",\
 --   "category":"A Network Trojan was detected"},\
 --   "analytics":{"signature":{"rare":true,"new_for_host":true},"dga":{"score":0.97},"priority":{"score":100,"level":1,\
 --   "reasons":["severity 1: 45","address on list ip-blocklist: 25","generated name (DGA): 20",\
 --   "rare signature, new for the host: 15","goes out: 10"]}}}
--- next {"event_type":"alert","src_ip":"8.8.8.8","dest_ip":"10.0.0.1",\
+-- next {"event_type":"alert","src_ip":"8.8.8.8","dest_ip":"10.0.9.1",\
 --   "alert":{"signature_id":2200074,"severity":3,"category":"Generic Protocol Command Decode"},\
 --   "analytics":{"priority":{"score":0,"level":5,"reasons":["severity 3: 15","category of noise: -20"]}}}
 -- next {"event_type":"alert","alert":null}
@@ -118,7 +118,9 @@ local function of_analytics(reasons, a)
   elseif member(signature, "new_for_host") == true then
     note(reasons, "signature is new for the host", POINTS.new_signature)
   end
-  if member(country, "rare") == true then note(reasons, "rare country " .. tostring(country.country_code), POINTS.rare_country) end
+  if member(country, "rare") == true then
+    note(reasons, "rare country " .. tostring(country.country_code), POINTS.rare_country)
+  end
   local percentile = member(rank, "src_percentile")
   if type(percentile) == "number" and percentile >= BYTES then note(reasons, "source is among the largest", POINTS.bytes) end
   if type(member(a, "invalid_cert")) == "table" then note(reasons, "invalid certificate", POINTS.certificate) end
@@ -163,7 +165,8 @@ local function sum(reasons)
 end
 
 local function report(event, alert, score, texts, src, dest)
-  local key = "df:priority:told:" .. state.day(event) .. ":" .. tostring(alert.signature_id) .. ":" .. tostring(src) .. ":" .. tostring(dest)
+  local ends = tostring(src) .. ":" .. tostring(dest)
+  local key = "df:priority:told:" .. state.day(event) .. ":" .. tostring(alert.signature_id) .. ":" .. ends
   if #key > 200 or not state.once(key, QUIET) then return end
   local finding = state.finding(event, "urgent alert")
   finding.signature_id, finding.signature, finding.score, finding.reasons = alert.signature_id, alert.signature, score, texts

@@ -48,6 +48,8 @@ local QUIET = 86400 -- seconds without the same finding
 local countries -- set of networks, or nil
 local since -- time of the first flow that was ever counted
 
+local function number(x) return tonumber(x) or 0 end
+
 local function code(x)
   return type(x) == "string" and x:find("^%u%u$") and x
 end
@@ -100,7 +102,7 @@ local function look(event, now, field, total, direction)
     r[2], r[3] = r[2][1], r[2][2]
   end
   local old = r[1]
-  return (tonumber(r[2]) or 0) + part * (tonumber(old[1]) or 0), (tonumber(r[3]) or 0) + part * (tonumber(old[2]) or 0), one
+  return number(r[2]) + part * number(old[1]), number(r[3]) + part * number(old[2]), one
 end
 
 local function report(event, inner, peer, found)
@@ -130,7 +132,9 @@ end
 function setup()
   local message
   countries, message = net.load_cidr(FILE)
-  if countries and message then dragonfly.log_event({analyzer = "rare-country", file = FILE, message = message}) end
+  if countries and message then
+    dragonfly.log_event({analyzer = "rare-country", file = FILE, message = message})
+  end
 end
 
 function loop(event)

@@ -54,7 +54,8 @@ end
 
 -- address returns an address in its shortest form, fit for a key, or nil.
 function state.address(x)
-  if type(x) == "string" then return net.normalize(x) end
+  if type(x) ~= "string" then return nil end
+  return net.normalize(x)
 end
 
 -- inside tells whether an address is ours.
@@ -64,7 +65,8 @@ end
 
 -- member returns t[key], or nil if t is no table.
 function state.member(t, key)
-  if type(t) == "table" then return t[key] end
+  if type(t) ~= "table" then return nil end
+  return t[key]
 end
 
 -- time returns when an event was, in seconds since 1970; the clock, if it does not say.
