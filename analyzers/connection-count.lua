@@ -53,7 +53,8 @@ local function limit(host, hour)
       local count = tonumber(value) or 0
       n = n + 1
       if count > first then
-        first, second = count, first
+        second = first
+        first = count
       elseif count > second then
         second = count
       end

@@ -86,14 +86,17 @@ end
 
 local function count(server, client, list)
   local keys, commands = {"df:cert:server:" .. server, "df:cert:client:" .. client}, {}
-  for _, key in ipairs(keys) do
-    for _, reason in ipairs(list) do commands[#commands + 1] = {"HINCRBY", key, reason, 1} end
+  for k = 1, #keys do
+    for i = 1, #list do commands[#commands + 1] = {"HINCRBY", keys[k], list[i], 1} end
   end
-  for _, key in ipairs(keys) do commands[#commands + 1] = {"EXPIRE", key, KEEP} end
+  for k = 1, #keys do commands[#commands + 1] = {"EXPIRE", keys[k], KEEP} end
   local r = state.run(commands)
   if not r then return nil end
   local of_server, of_client = {}, {}
-  for i, reason in ipairs(list) do of_server[reason], of_client[reason] = r[i], r[#list + i] end
+  for i = 1, #list do
+    of_server[list[i]] = r[i]
+    of_client[list[i]] = r[#list + i]
+  end
   return of_server, of_client
 end
 

@@ -35,7 +35,7 @@
 --   "rare signature, new for the host: 15","goes out: 10"]}}}
 -- next {"event_type":"alert","src_ip":"8.8.8.8","dest_ip":"10.0.9.1",\
 --   "alert":{"signature_id":2200074,"severity":3,"category":"Generic Protocol Command Decode"},\
---   "analytics":{"priority":{"score":0,"level":5,"reasons":["severity 3: 15","category of noise: -20"]}}}
+--   "analytics":{"priority":{"score":0,"level":5,"reasons":["category of noise: -20","severity 3: 15"]}}}
 -- next {"event_type":"alert","alert":null}
 
 local state = require 'lib/state'
@@ -59,7 +59,8 @@ local EVERY = 10 -- seconds between looks at the files
 local QUIET = 86400 -- seconds without the same finding
 
 local next_look = 0 -- os.time()
-local member = state.member
+
+local function member(t, key) return state.member(t, key) end
 
 local function refresh()
   local now = os.time()
@@ -160,7 +161,10 @@ local function sum(reasons)
     return x.place < y.place
   end)
   local score, texts = 0, {}
-  for i, reason in ipairs(reasons) do score, texts[i] = score + reason.points, reason.text end
+  for i = 1, #reasons do
+    score = score + reasons[i].points
+    texts[i] = reasons[i].text
+  end
   return math.max(0, math.min(100, score)), texts
 end
 

@@ -95,14 +95,12 @@ local function look(event, now, field, total, direction)
   local r
   if one == 1 then
     r = state.run({before, {"HINCRBY", key, field, 1}, {"HINCRBY", key, total, 1}, {"EXPIRE", key, 2 * PERIOD}})
-    if not r then return nil end
   else
     r = state.run({before, {"HMGET", key, field, total}})
-    if not r then return nil end
-    r[2], r[3] = r[2][1], r[2][2]
   end
-  local old = r[1]
-  return number(r[2]) + part * number(old[1]), number(r[3]) + part * number(old[2]), one
+  if not r then return nil end
+  local old, new = r[1], one == 1 and {r[2], r[3]} or r[2]
+  return number(new[1]) + part * number(old[1]), number(new[2]) + part * number(old[2]), one
 end
 
 local function report(event, inner, peer, found)

@@ -38,6 +38,9 @@ local CACHE = 50000 -- hosts and hours that this worker knows to be noted
 local WEEK = 7 * 86400
 local DAYS = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
+local AGO = {} -- 1 to WEEKS
+for i = 1, WEEKS do AGO[i] = i end
+
 local noted = sketch.lru(CACHE)
 
 -- place returns the number of the week, from Monday, and the hour in it, 0 to 167.
@@ -106,9 +109,9 @@ end
 
 local function judge(event, host, hour, past)
   local weeks, k = {}, 0
-  for _, bitmap in ipairs(past) do
-    if bitmap then
-      local hours = spread(bitmap)
+  for i = 1, #past do
+    if past[i] then
+      local hours = spread(past[i])
       weeks[#weeks + 1] = hours
       k = k + near(hours, hour)
     end
@@ -125,7 +128,7 @@ local function look(event, host, start)
   if not week then return end
   local key = "df:hour:" .. host .. ":"
   local past = {"MGET"}
-  for i = 1, WEEKS do past[i + 1] = key .. week - i end
+  for i = 1, #AGO do past[i + 1] = key .. week - AGO[i] end
   local r = state.run({{"SETBIT", key .. week, hour, 1}, {"EXPIRE", key .. week, (WEEKS + 1) * WEEK}, past})
   if not r then return end
   noted:put(id, true)

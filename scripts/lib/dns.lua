@@ -30,14 +30,15 @@ function dns.records(d)
   local found = {}
   local answers, grouped = d.answers, d.grouped
   if type(answers) ~= "table" then answers = {d} end -- v1
-  for _, a in ipairs(answers) do
+  for i = 1, #answers do
+    local a = answers[i]
     if type(a) == "table" and (a.rrtype == "A" or a.rrtype == "AAAA") and a.rdata then found[#found + 1] = a end
   end
   if #found > 0 or type(grouped) ~= "table" then return found end
   for _, kind in ipairs({"A", "AAAA"}) do
     local list = grouped[kind]
     if type(list) == "table" then
-      for _, address in ipairs(list) do found[#found + 1] = {rdata = address} end
+      for i = 1, #list do found[#found + 1] = {rdata = list[i]} end
     end
   end
   return found
