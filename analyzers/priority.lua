@@ -91,6 +91,7 @@ end
 
 local function of_ends(reasons, src, dest)
   local src_inside, dest_inside = src and state.inside(src), dest and state.inside(dest)
+  if src_inside and src == dest then return end
   if src_inside and dest_inside then
     note(reasons, "both ends are inside", POINTS.lateral)
   elseif src_inside then

@@ -7,7 +7,7 @@
 -- active then or an hour earlier or later. chance is how often the host does such a thing: the share of its active hours
 -- of the weeks before that were active in at most k of the other weeks (with one added above and below, as for a
 -- conformal p-value). So a host without habits is not reported, whatever it does, and one that works from nine to five,
--- or only for the backup at night, is when it leaves its hours. A chance of 0.02 wants 50 active hours in the past.
+-- or only for the backup at night, is when it leaves its hours. A chance of 0.02 wants 49 active hours in the past.
 -- score is 1 - chance.
 -- Look when: the host is a person's and nobody was there, or a server that gets work at a new time; holidays and changes
 -- of shift or of a schedule are seen here too, once.
@@ -31,7 +31,7 @@ local state = require 'lib/state'
 local WEEKS = 8 -- that are remembered
 local LEARN = 3 -- weeks with activity before a host is judged
 local SELDOM = 0.15 -- share of these weeks: more is usual
-local CHANCE = 0.02 -- of a finding; below 1 / (active hours in the past + 1) there are none
+local CHANCE = 0.02 -- of a finding, at most
 local QUIET = 86400 -- seconds without another finding about the host
 local CACHE = 50000 -- hosts and hours that this worker knows to be noted
 
@@ -118,7 +118,7 @@ local function judge(event, host, hour, past)
   end
   if #weeks < LEARN or k > SELDOM * #weeks then return end
   local chance, hours = share(weeks, habits(weeks), k)
-  if chance < CHANCE then report(event, host, hour, k, #weeks, chance, hours) end
+  if chance <= CHANCE then report(event, host, hour, k, #weeks, chance, hours) end
 end
 
 local function look(event, host, start)

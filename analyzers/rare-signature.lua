@@ -7,6 +7,7 @@
 -- signature that floods makes all others rare in that sense, so a finding goes by hosts: each host counts once per
 -- signature and window, and a signature is rare if the upper end of the 95 % interval (Wilson) of its share of these
 -- pairs, without this one, is below RARE. A signature never seen is rare after 3.84 * (1 / RARE - 1) pairs, 189 for 2 %.
+-- Broken protocols (NOISE) are scored and not reported.
 -- The host is the inner end, the source if both or neither are inside. Windows of PERIOD seconds, as in rare-country.
 -- Look when: new and rare; then at what else the host did (other findings, flows to the same peer).
 --
@@ -41,6 +42,7 @@ local state = require 'lib/state'
 local PERIOD = 30 * 86400 -- seconds of the window
 local THRESHOLD = 0.99 -- of score
 local RARE = 0.02 -- share of the pairs of host and signature
+local NOISE = {["Generic Protocol Command Decode"] = true, ["Not Suspicious Traffic"] = true} -- categories without findings
 local SIGNATURES = 5000 -- per host; of more, some are forgotten
 
 -- host returns the end that the alert is about.
@@ -87,7 +89,7 @@ local function judge(event, alert)
   local found = {count = math.floor(count + 0.5), total = math.floor(total + 0.5), score = 1 - count / total, threshold = THRESHOLD,
     unique_signatures = r[3] - 1, new_for_host = new, rare = new and state.upper(hosts - 1, all - 1) < RARE}
   state.add(event, "signature", found)
-  if found.rare then report(event, who, alert, found, hosts) end
+  if found.rare and not (type(alert.category) == "string" and NOISE[alert.category]) then report(event, who, alert, found, hosts) end
 end
 
 function loop(event)

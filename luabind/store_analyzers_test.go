@@ -439,6 +439,7 @@ func TestPriorityKnowsFindings(t *testing.T) {
 
 // TestStoreAnalyzersPassEventsOnWithoutAStore: a store that refuses everything costs the fields, no event.
 func TestStoreAnalyzersPassEventsOnWithoutAStore(t *testing.T) {
+	said := 0
 	for _, name := range inStore {
 		s := loadShipped(t, "..", name)
 		l := s.script.(*script).program.loader
@@ -450,10 +451,19 @@ func TestStoreAnalyzersPassEventsOnWithoutAStore(t *testing.T) {
 		l.SetRedis(c, nil)
 		storeOf(s).do(t, "SET", "x", "1") // the last that fits
 		for _, event := range slices.Concat(oddEvents, oddStoreEvents) {
-			if next, _ := s.handle(event); len(next) != 1 {
+			next, other := s.handle(event)
+			if len(next) != 1 {
 				t.Errorf("%s: %s: passed on %d times", name, event, len(next))
 			}
+			for _, o := range other {
+				if said++; !strings.HasPrefix(o, `log {"library":"state"`) || !strings.Contains(o, "OOM") {
+					t.Errorf("%s: %s: emitted %s", name, event, o)
+				}
+			}
 		}
+	}
+	if said == 0 {
+		t.Error("no analyzer told of the failures")
 	}
 }
 
