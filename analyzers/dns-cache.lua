@@ -8,7 +8,7 @@
 -- name in the question; DNS v1 logs the name of the record instead, which behind a CNAME is the alias's target.
 -- Look when: own_lookup is false or there is no name: software that was told an address does without DNS.
 --
--- Keys: df:dns:ADDRESS and df:dns:CLIENT:ADDRESS, the name, with that time to live.
+-- Keys: df:dns:{ADDRESS} and df:dns:{ADDRESS}:CLIENT (in braces what chooses the slot of a cluster), the name, with that time to live.
 --
 -- Example config:
 -- default_analyzer = "next"
@@ -72,8 +72,9 @@ local function learn(event)
     if address and #commands < 2 * ANSWERS then
       ttl = type(ttl) == "number" and ttl >= 0 and ttl or TTL
       ttl = math.floor(math.min(ttl, LONGEST)) + GRACE
-      commands[#commands + 1] = {"SETEX", "df:dns:" .. address, ttl, name}
-      if asked then commands[#commands + 1] = {"SETEX", "df:dns:" .. asked .. ":" .. address, ttl, name} end
+      local key = "df:dns:{" .. address .. "}"
+      commands[#commands + 1] = {"SETEX", key, ttl, name}
+      if asked then commands[#commands + 1] = {"SETEX", key .. ":" .. asked, ttl, name} end
     end
   end
   if #commands > 0 then state.run(commands) end
@@ -82,14 +83,15 @@ end
 local function label(event)
   local src, dest = state.address(event.src_ip), state.address(event.dest_ip)
   if not src or not dest then return end
-  local of = "df:dns:"
-  local r = redis.command("MGET", of .. src .. ":" .. dest, of .. dest, of .. dest .. ":" .. src, of .. src)
+  local key, back = "df:dns:{" .. dest .. "}", "df:dns:{" .. src .. "}"
+  local r = state.run({{"MGET", key .. ":" .. src, key}, {"MGET", back .. ":" .. dest, back}})
   if not r then return end
-  local of_dest, of_src = r[1] or r[2] or nil, r[3] or r[4] or nil
+  local own = r[1][1] or r[2][1]
+  local of_dest, of_src = r[1][1] or r[1][2] or nil, r[2][1] or r[2][2] or nil
   if not of_dest and not of_src then return end
   local names = {of_dest or of_src}
   if of_dest and of_src and of_dest ~= of_src then names[2] = of_src end
-  state.add(event, "dns", {names = names, src = of_src, dest = of_dest, own_lookup = (r[1] or r[3]) and true or false})
+  state.add(event, "dns", {names = names, src = of_src, dest = of_dest, own_lookup = own and true or false})
 end
 
 function loop(event)

@@ -12,7 +12,7 @@
 -- Look when: the host is a person's and nobody was there, or a server that gets work at a new time; holidays and changes
 -- of shift or of a schedule are seen here too, once.
 --
--- Keys: df:hour:ADDRESS:WEEK, 21 bytes, for WEEKS + 1 weeks; df:hour:told:... a day. One round trip per host and hour.
+-- Keys: df:hour:{ADDRESS}:WEEK, 21 bytes, for WEEKS + 1 weeks; df:hour:told:... a day. One round trip per host and hour.
 --
 -- Example config:
 -- default_analyzer = "next"
@@ -126,7 +126,7 @@ local function look(event, host, start)
   if noted:get(id) then return end
   local week, hour = place(start)
   if not week then return end
-  local key = "df:hour:" .. host .. ":"
+  local key = "df:hour:{" .. host .. "}:" -- in braces: one slot of a cluster, as MGET wants
   local past = {"MGET"}
   for i = 1, #AGO do past[i + 1] = key .. week - AGO[i] end
   local r = state.run({{"SETBIT", key .. week, hour, 1}, {"EXPIRE", key .. week, (WEEKS + 1) * WEEK}, past})
