@@ -107,7 +107,7 @@ type Prediction struct {
 	Distance      float64   // from the nearest center
 	Decision      float64   // of an isolation forest: scikit-learn's decision_function, negative for outliers
 
-	raw, x []float64
+	raw []float64
 }
 
 // errLength is returned for a sample of the wrong length.
