@@ -116,7 +116,7 @@ func TestAnalysisKnowsWhatCannotLoop(t *testing.T) {
 			t.Errorf("%s: got %v", body, c.mayLoop)
 		}
 	}
-	f(`local list = {} for i = 1, 8 do list[i] = i end function loop(e) e.n = list[1] end`, false) // a table of numbers
+	f(`local list = {} for i = 1, 8 do list[i] = i end function loop(e) e.n = list[1] + 1 end`, false) // a table of numbers
 	f(`local list = {} for i = 1, 8 do list[i] = i end function loop(e) list[e.n](e) end`, true)
 	f(`function loop(e) dragonfly.analyze_event(default_analyzer, e) end`, false)
 	f(`local count = {} local function bump(k) count[k] = (count[k] or 0) + 1 end function loop(e) bump(e.src_ip) local x = string.match(e.dns.rrname, "%a") end`, false)
