@@ -35,6 +35,9 @@ type Parts struct {
 
 	// Metrics adds figures of what scripts share to /metrics; nil adds none. It may be called at any time.
 	Metrics func(add func(name, kind, help string, value int64))
+
+	// Interrupt makes host functions that wait for the outside fail at once while on is true: when drain_timeout is reached.
+	Interrupt func(on bool) // nil: nothing waits
 }
 
 // Engine runs one Config. Use: New, Open, Run; then Close.
@@ -60,6 +63,7 @@ type Engine struct {
 	finishing  sync.WaitGroup
 	started    time.Time
 	state      atomic.Int32  // 0 not yet running, 1 running, 2 draining, 3 ended
+	aborted    atomic.Bool   // drain_timeout is reached: what is not finished stays so
 	ended      chan struct{} // closed when Run returns
 }
 
@@ -276,6 +280,15 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		context.AfterFunc(abort, func() { t.Stop() })
 	})
 	defer stop()
+	context.AfterFunc(abort, func() { e.aborted.Store(true) })
+	if e.parts.Interrupt != nil {
+		quiet := context.AfterFunc(abort, func() { e.parts.Interrupt(true) })
+		defer func() {
+			if !quiet() {
+				e.parts.Interrupt(false)
+			}
+		}()
+	}
 	stopInputs()
 	inputs.Wait()
 	stopTimers()

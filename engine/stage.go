@@ -137,7 +137,7 @@ func (sh *shard) run(ctx context.Context) {
 func (sh *shard) handle(events []Event) int {
 	start := time.Now()
 	n, emitted := 0, 0
-	for n < len(events) && emitted < sendLen {
+	for n < len(events) && emitted < sendLen && !sh.e.aborted.Load() {
 		emitted += sh.one(&events[n])
 		n++
 	}
@@ -171,7 +171,9 @@ func (sh *shard) one(ev *Event) int {
 	}
 	sh.results.Reset()
 	if err := sh.script.Handle(ev, &sh.results); err != nil {
-		sh.fault(ev, err)
+		if !sh.e.aborted.Load() { // else what the script waited for was interrupted: the event is not finished and comes again
+			sh.fault(ev, err)
+		}
 		return 0
 	}
 	sh.arm()

@@ -67,6 +67,11 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 			if sh := b.shared.Load(); sh != nil {
 				sh.metrics(add)
 			}
+		},
+		Interrupt: func(on bool) {
+			if sh := b.shared.Load(); sh != nil && sh.remote != nil {
+				sh.remote.Interrupt(on)
+			}
 		}}
 	var errs []error
 	if _, err := redisOptions(cfg, b.loader.Read); err != nil {

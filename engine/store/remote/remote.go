@@ -111,6 +111,7 @@ type Client struct {
 
 	away     atomic.Int64 // Unix nanoseconds since which the server is away, 0 if it is there
 	failures atomic.Uint64
+	hurry    atomic.Bool // Interrupt is on
 	retries  atomic.Uint64
 }
 
@@ -187,6 +188,9 @@ func (c *Client) Close() error {
 	c.cancel()
 	return c.c.Close()
 }
+
+// Interrupt makes commands that wait for the server fail within a second, and later ones at once, while on is true.
+func (c *Client) Interrupt(on bool) { c.hurry.Store(on) }
 
 // Stats are figures of a Client.
 type Stats struct {
@@ -393,7 +397,7 @@ func (c *Client) try(f func(ctx context.Context) error, bound bool) error {
 			return &Error{c.name, fatal}
 		}
 		since := c.gone(err)
-		if bound || c.ctx.Err() != nil || time.Since(since) >= c.o.Wait {
+		if bound || c.ctx.Err() != nil || c.hurry.Load() || time.Since(since) >= c.o.Wait {
 			c.failures.Add(1)
 			if c.ctx.Err() != nil {
 				err = errors.New("the connection is closed")
