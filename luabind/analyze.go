@@ -90,7 +90,7 @@ var knownModules = map[string]bool{
 var knownMethods = map[string]bool{
 	"byte": true, "find": true, "format": true, "gmatch": true, "gsub": true, "len": true, "lower": true, "match": true, "rep": true,
 	"reverse": true, "sub": true, "upper": true, "command": true, "command_line": true, "append_command": true, "get_reply": true,
-	"close": true, "read": true, "write": true, "lines": true, "predict": true, "explain": true,
+	"close": true, "read": true, "write": true, "lines": true, "predict": true, "explain": true, "features": true, "classes": true,
 	"add": true, "columns": true, "contains": true, "count": true, "decay": true, "delete": true, "get": true, "incr": true, "list": true, "lookup": true,
 	"mad": true, "max": true, "median": true, "merge": true, "min": true, "put": true, "quantile": true, "reset": true, "size": true, "top": true, "total": true,
 }

@@ -29,6 +29,7 @@ type Loader struct {
 	roots  *x509.CertPool
 	hosts  map[string][]string
 	dog    *watchdog
+	models models // used by scripts
 
 	mu                   sync.Mutex
 	codes                map[string]*code // by path; compiled once, shared by all workers
@@ -40,7 +41,6 @@ type Loader struct {
 	eval                 *evaluator // guarded by the store that calls it
 
 	networks networkFiles // of net.load_cidr
-	models   modelFiles   // of model.load
 }
 
 // Options of a Loader; the zero value is fine.
@@ -75,8 +75,8 @@ func (l *Loader) Forget() {
 
 // Close ends what the Loader runs in the background. Its scripts must be closed before.
 func (l *Loader) Close() error {
+	l.models.close()
 	l.dog.close()
-	l.closeModels()
 	if l.ownStore != nil {
 		l.ownStore.Close()
 	}

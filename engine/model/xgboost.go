@@ -9,21 +9,16 @@ import (
 	"strings"
 )
 
-// xgbFile is what XGBoost's save_model("model.json") writes.
+// xgbFile is what Booster.save_model("x.json") writes, as far as it matters here.
 type xgbFile struct {
 	Learner struct {
-		FeatureNames []string `json:"feature_names"`
-		Booster      struct {
-			Name       string     `json:"name"`
-			Model      xgbTrees   `json:"model"`
-			GBTree     *xgbGBTree `json:"gbtree"`      // of dart
-			WeightDrop []float64  `json:"weight_drop"` // of dart
-		} `json:"gradient_booster"`
-		Param struct {
-			BaseScore  string `json:"base_score"`
-			NumClass   string `json:"num_class"`
-			NumFeature string `json:"num_feature"`
-			NumTarget  string `json:"num_target"`
+		FeatureNames []string   `json:"feature_names"`
+		Booster      xgbBooster `json:"gradient_booster"`
+		Param        struct {
+			BaseScore  json.RawMessage `json:"base_score"`
+			NumClass   xgbInt          `json:"num_class"`
+			NumFeature xgbInt          `json:"num_feature"`
+			NumTarget  xgbInt          `json:"num_target"`
 		} `json:"learner_model_param"`
 		Objective struct {
 			Name string `json:"name"`
@@ -31,245 +26,286 @@ type xgbFile struct {
 	} `json:"learner"`
 }
 
-type xgbGBTree struct {
-	Model xgbTrees `json:"model"`
+// xgbBooster is a gbtree, or a dart around one.
+type xgbBooster struct {
+	Name       string      `json:"name"`
+	Model      *xgbTrees   `json:"model"`
+	GBTree     *xgbBooster `json:"gbtree"`
+	WeightDrop []float64   `json:"weight_drop"`
 }
 
 type xgbTrees struct {
-	Info  []int     `json:"tree_info"`
 	Trees []xgbTree `json:"trees"`
+	Info  []int     `json:"tree_info"` // by tree: its output
 }
 
 type xgbTree struct {
-	Left        []int32   `json:"left_children"`
-	Right       []int32   `json:"right_children"`
-	Indices     []int32   `json:"split_indices"`
-	Conditions  []float64 `json:"split_conditions"`
-	DefaultLeft flags     `json:"default_left"`
-	Hessian     []float64 `json:"sum_hessian"`
-	Types       []int     `json:"split_type"`
-	Categories  []int64   `json:"categories"`
-	CatNodes    []int     `json:"categories_nodes"`
-	CatSegments []int     `json:"categories_segments"`
-	CatSizes    []int     `json:"categories_sizes"`
-	Param       struct {
-		LeafSize string `json:"size_leaf_vector"`
+	Left       []int     `json:"left_children"` // -1: a leaf
+	Right      []int     `json:"right_children"`
+	Default    []xgbBool `json:"default_left"`
+	Condition  []float64 `json:"split_conditions"` // threshold; value of a leaf
+	Feature    []int     `json:"split_indices"`
+	Type       []int     `json:"split_type"` // 1 is categorical; may be missing
+	Hessian    []float64 `json:"sum_hessian"`
+	Categories []int     `json:"categories"`
+	CatNodes   []int     `json:"categories_nodes"`
+	CatStart   []int     `json:"categories_segments"`
+	CatSize    []int     `json:"categories_sizes"`
+	Param      struct {
+		LeafSize xgbInt `json:"size_leaf_vector"`
 	} `json:"tree_param"`
 }
 
-// flags are booleans, or numbers as newer versions write them.
-type flags []bool
+// xgbInt is a whole number that XGBoost writes as a string.
+type xgbInt int
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (f *flags) UnmarshalJSON(text []byte) error {
-	var b []bool
-	if json.Unmarshal(text, &b) == nil {
-		*f = b
-		return nil
+func (n *xgbInt) UnmarshalJSON(b []byte) error {
+	v, err := strconv.Atoi(strings.Trim(string(b), `"`))
+	if err != nil {
+		return fmt.Errorf("%.20s: want a whole number", b)
 	}
-	var n []int
-	if err := json.Unmarshal(text, &n); err != nil {
-		return err
-	}
-	*f = nil
-	for _, x := range n {
-		*f = append(*f, x != 0)
+	*n = xgbInt(v)
+	return nil
+}
+
+// xgbBool is true or false, or 1 or 0.
+type xgbBool bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (v *xgbBool) UnmarshalJSON(b []byte) error {
+	switch string(b) {
+	case "true", "1":
+		*v = true
+	case "false", "0":
+		*v = false
+	default:
+		return fmt.Errorf("default_left: %.20s, want true, false, 1 or 0", b)
 	}
 	return nil
 }
 
-func loadXGBoost(text []byte) (*Model, error) {
+func loadXGBoost(data []byte) (*Model, error) {
 	var f xgbFile
-	if err := decode(text, &f); err != nil {
+	if err := decode(data, &f); err != nil {
 		return nil, err
 	}
 	l := &f.Learner
-	m := &Model{kind: Boosted, features: l.FeatureNames, outputs: 1}
-	trees := l.Booster.Model
-	switch l.Booster.Name {
+	booster := &l.Booster
+	switch booster.Name {
 	case "gbtree":
 	case "dart":
-		if l.Booster.GBTree == nil {
-			return nil, errors.New("the dart booster has no trees")
+		if booster.GBTree == nil {
+			return nil, errors.New("gradient_booster: a dart without gbtree")
 		}
-		trees = l.Booster.GBTree.Model
+		drop := booster.WeightDrop
+		booster = booster.GBTree
+		booster.WeightDrop = drop
+		if booster.Model != nil && len(drop) != len(booster.Model.Trees) {
+			return nil, fmt.Errorf("weight_drop: %d weights for %d trees", len(drop), len(booster.Model.Trees))
+		}
 	default:
-		return nil, fmt.Errorf("the booster %q is not known: want gbtree or dart", l.Booster.Name)
+		return nil, fmt.Errorf("gradient_booster: %q is not supported, want gbtree or dart", booster.Name)
 	}
-	count := func(key, s string) (int, error) {
-		if s == "" {
-			return 0, nil
-		}
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 0 || n > maxFeatures {
-			return 0, fmt.Errorf("%s is %q", key, s)
-		}
-		return n, nil
+	if booster.Model == nil || len(booster.Model.Trees) == 0 {
+		return nil, errors.New("the model has no trees")
 	}
-	features, err := count("num_feature", l.Param.NumFeature)
-	if err != nil {
-		return nil, err
+	if l.Param.NumTarget > 1 {
+		return nil, fmt.Errorf("num_target: %d, models of several targets are not supported", l.Param.NumTarget)
 	}
-	classes, err := count("num_class", l.Param.NumClass)
-	if err != nil {
-		return nil, err
+	features := int(l.Param.NumFeature)
+	if features < 1 || features > maxFeatures {
+		return nil, fmt.Errorf("num_feature: %d, want 1 to %d", features, maxFeatures)
 	}
-	if targets, err := count("num_target", l.Param.NumTarget); err != nil || targets > 1 {
-		return nil, fmt.Errorf("num_target is %q: models with several targets are not supported", l.Param.NumTarget)
-	}
-	if classes > 1 {
-		m.outputs = classes
-	}
-	if len(m.features) == 0 {
+	names := l.FeatureNames
+	if len(names) == 0 {
 		for i := range features {
-			m.features = append(m.features, "f"+strconv.Itoa(i))
+			names = append(names, "f"+strconv.Itoa(i))
 		}
 	}
-	if err := m.xgbObjective(l.Objective.Name, l.Param.BaseScore); err != nil {
+	if len(names) != features {
+		return nil, fmt.Errorf("feature_names: %d, num_feature is %d", len(names), features)
+	}
+	m := &Model{kind: "xgboost", features: names, outputs: max(1, int(l.Param.NumClass))}
+	if m.outputs > maxClasses {
+		return nil, fmt.Errorf("num_class: %d, at most %d are possible", m.outputs, maxClasses)
+	}
+	toMargin, err := xgbGoal(m, l.Objective.Name)
+	if err != nil {
+		return nil, fmt.Errorf("objective: %w", err)
+	}
+	base, err := xgbBase(l.Param.BaseScore, m.outputs)
+	if err != nil {
 		return nil, err
 	}
-	if len(trees.Info) != len(trees.Trees) {
-		return nil, fmt.Errorf("tree_info has %d entries for %d trees", len(trees.Info), len(trees.Trees))
-	}
-	if l.Booster.WeightDrop != nil && len(l.Booster.WeightDrop) != len(trees.Trees) {
-		return nil, fmt.Errorf("weight_drop has %d entries for %d trees", len(l.Booster.WeightDrop), len(trees.Trees))
-	}
-	for i := range trees.Trees {
-		t, err := trees.Trees[i].tree()
-		if err != nil {
-			return nil, fmt.Errorf("tree %d: %w", i, err)
+	for i, b := range base {
+		if base[i] = toMargin(b); !finite(base[i]) {
+			return nil, fmt.Errorf("base_score: %v is not possible with %s", b, l.Objective.Name)
 		}
-		if t.output = trees.Info[i]; l.Booster.WeightDrop != nil {
-			for k := range t.values {
-				t.values[k] *= l.Booster.WeightDrop[i]
-			}
-		}
-		m.trees = append(m.trees, *t)
 	}
-	return m, nil
+	m.trees, err = booster.ensemble(m, base)
+	return m, err
 }
 
-// xgbObjective sets the link, and the start values from base_score, which is a prediction.
-func (m *Model) xgbObjective(name, base string) error {
-	start := func(p float64) float64 { return p }
+// xgbGoal sets task and link, and returns what turns a base_score into a margin.
+func xgbGoal(m *Model, name string) (func(float64) float64, error) {
+	same := func(p float64) float64 { return p }
+	logit := func(p float64) float64 { return -math.Log(1/p - 1) }
+	toMargin := same
 	switch name {
-	case "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror",
-		"binary:logitraw", "rank:pairwise", "rank:ndcg", "rank:map":
-		if name == "binary:logitraw" {
-			start = logit
-		}
-	case "binary:logistic", "reg:logistic":
-		m.link, start = sigmoid, logit
+	case "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror",
+		"reg:expectileerror", "rank:pairwise", "rank:ndcg", "rank:map":
+	case "reg:logistic":
+		m.link, toMargin = link{kind: linkSigmoid, scale: 1}, logit
+	case "binary:logistic":
+		m.task, m.link, toMargin = Binary, link{kind: linkSigmoid, scale: 1}, logit
+	case "binary:logitraw":
+		m.task, m.link = Binary, link{kind: linkLogit} // base_score is a margin here
 	case "binary:hinge":
-		m.link = sign
+		m.task, m.link = Binary, link{kind: linkStep}
+	case "count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft":
+		m.link, toMargin = link{kind: linkExp}, math.Log
 	case "multi:softprob", "multi:softmax":
-		m.link = softmax
-	case "count:poisson", "reg:gamma", "reg:tweedie", "survival:cox":
-		m.link, start = exponential, math.Log
+		m.task, m.link = Multiclass, link{kind: linkSoftmax}
 	default:
-		return fmt.Errorf("the objective %q is not known", name)
+		return nil, fmt.Errorf("%q is not known", name)
 	}
-	words := strings.FieldsFunc(base, func(r rune) bool { return r == '[' || r == ']' || r == ',' || r == ' ' })
-	if len(words) == 0 {
-		words = []string{"0.5"}
+	switch {
+	case m.task == Multiclass && m.outputs < 2:
+		return nil, fmt.Errorf("%s with num_class %d, want 2 or more", name, m.outputs)
+	case m.task == Multiclass:
+		m.classes = numbered(m.outputs)
+	case m.outputs > 1:
+		return nil, fmt.Errorf("%s with num_class %d, want 0", name, m.outputs)
+	case m.task == Binary:
+		m.classes = numbered(2)
 	}
-	for i := range m.outputs {
-		w := words[0]
-		if len(words) > 1 && i < len(words) {
-			w = words[i]
-		}
-		p, err := strconv.ParseFloat(w, 64)
+	return toMargin, nil
+}
+
+// xgbBase reads base_score: a number, or a list by output; each of them perhaps as a string, as "5E-1" or "[5E-1,2E-1]".
+func xgbBase(raw json.RawMessage, outputs int) ([]float64, error) {
+	text := strings.TrimSpace(strings.Trim(string(raw), `"`))
+	text = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	var list []float64
+	for word := range strings.SplitSeq(text, ",") {
+		v, err := strconv.ParseFloat(strings.Trim(strings.TrimSpace(word), `"`), 32)
 		if err != nil {
-			return fmt.Errorf("base_score is %q", base)
+			return nil, fmt.Errorf("base_score: %.40q, want a number or a list of numbers", raw)
 		}
-		s := start(p)
-		if math.IsNaN(s) || math.IsInf(s, 0) {
-			return fmt.Errorf("base_score %q is nothing that the objective %s can predict", base, name)
-		}
-		m.base = append(m.base, s)
+		list = append(list, v)
 	}
-	return nil
+	if len(list) == 1 {
+		for len(list) < outputs {
+			list = append(list, list[0])
+		}
+	}
+	if len(list) != outputs {
+		return nil, fmt.Errorf("base_score: %d numbers for %d classes", len(list), outputs)
+	}
+	return list, nil
 }
 
-func (x *xgbTree) tree() (*tree, error) {
-	n := len(x.Left)
-	if n == 0 || len(x.Right) != n || len(x.Indices) != n || len(x.Conditions) != n || len(x.DefaultLeft) != n || (x.Hessian != nil && len(x.Hessian) != n) {
-		return nil, fmt.Errorf("its lists are not of one length, %d", n)
+// ensemble builds the trees.
+func (b *xgbBooster) ensemble(m *Model, base []float64) (*ensemble, error) {
+	trees := b.Model.Trees
+	if len(b.Model.Info) != len(trees) {
+		return nil, fmt.Errorf("tree_info: %d elements for %d trees", len(b.Model.Info), len(trees))
 	}
-	if s := x.Param.LeafSize; s != "" && s != "0" && s != "1" {
-		return nil, errors.New("its leaves are vectors, which are not supported")
+	e := &ensemble{stride: 1, scale: 1, base: base, output: make([]uint16, 0, len(trees)), plain: true}
+	counted, words := true, 0
+	for i := range trees {
+		t := &trees[i]
+		weight := 1.0
+		if b.WeightDrop != nil {
+			weight = float64(float32(b.WeightDrop[i]))
+		}
+		output := b.Model.Info[i]
+		if output < 0 || output >= m.outputs {
+			return nil, fmt.Errorf("tree_info: element %d is %d, want 0 to %d", i, output, m.outputs-1)
+		}
+		nodes, err := t.nodes(weight, &words)
+		if err == nil {
+			err = e.add(nodes, len(m.features), uint16(output))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("trees[%d]: %w", i, err)
+		}
+		counted = counted && t.Hessian != nil
 	}
-	t := &tree{nodes: make([]node, n), values: make([]float64, n), cover: x.Hessian, width: 1}
-	for i := range n {
-		nd := node{feature: -1, cats: -1}
-		if x.Left[i] == -1 {
-			t.values[i] = x.Conditions[i]
-		} else {
-			nd.feature, nd.left, nd.right = x.Indices[i], x.Left[i], x.Right[i]
-			if nd.feature < 0 {
-				return nil, fmt.Errorf("node %d asks for feature %d", i, nd.feature)
-			}
-			nd.threshold, nd.rule = float64(float32(x.Conditions[i])), strictly|single
-			if x.DefaultLeft[i] {
-				nd.rule |= missingLeft
-			}
-			if i < len(x.Types) && x.Types[i] == 1 {
-				nd.rule = nd.rule&missingLeft | inSetRight
-			}
-		}
-		t.nodes[i] = nd
-	}
-	for k, i := range x.CatNodes {
-		if i < 0 || i >= n || k >= len(x.CatSegments) || k >= len(x.CatSizes) {
-			return nil, fmt.Errorf("the categories of node %d are not complete", i)
-		}
-		from, to := x.CatSegments[k], x.CatSegments[k]+x.CatSizes[k]
-		if from < 0 || to < from || to > len(x.Categories) {
-			return nil, fmt.Errorf("the categories of node %d are not complete", i)
-		}
-		var set []uint32
-		for _, c := range x.Categories[from:to] {
-			if c < 0 || c > 1<<20 {
-				return nil, fmt.Errorf("node %d has the category %d", i, c)
-			}
-			for int(c)>>5 >= len(set) {
-				set = append(set, 0)
-			}
-			set[c>>5] |= 1 << (c & 31)
-		}
-		t.nodes[i].cats = int32(len(t.cats))
-		t.cats = append(t.cats, set)
-	}
-	for i := range t.nodes {
-		if nd := &t.nodes[i]; nd.feature >= 0 && nd.rule&inSetRight != 0 && nd.cats < 0 {
-			return nil, fmt.Errorf("node %d has no set of categories", i)
-		}
-	}
-	return t.ordered()
+	e.trim(counted)
+	return e, nil
 }
 
-// ordered puts children behind their parents and drops nodes that pruning left over.
-func (t *tree) ordered() (*tree, error) {
-	out := &tree{cats: t.cats, width: t.width, inner: t.inner}
-	queue := []int32{0}
-	for i := 0; i < len(queue); i++ {
-		if len(queue) > len(t.nodes) {
-			return nil, errors.New("its nodes form a cycle")
-		}
-		nd := t.nodes[queue[i]]
-		if nd.feature >= 0 {
-			for _, c := range []int32{nd.left, nd.right} {
-				if c < 0 || int(c) >= len(t.nodes) {
-					return nil, fmt.Errorf("node %d has the child %d of %d", queue[i], c, len(t.nodes))
-				}
-			}
-			queue = append(queue, nd.left, nd.right)
-			nd.left, nd.right = int32(len(queue)-2), int32(len(queue)-1)
-		}
-		out.nodes, out.values = append(out.nodes, nd), append(out.values, t.values[queue[i]])
-		if t.cover != nil {
-			out.cover = append(out.cover, t.cover[queue[i]])
+// nodes turns the lists of a tree into nodes.
+func (t *xgbTree) nodes(weight float64, words *int) ([]rawNode, error) {
+	if t.Param.LeafSize > 1 {
+		return nil, fmt.Errorf("size_leaf_vector: %d, trees with several outputs are not supported: train with multi_strategy=one_output_per_tree", t.Param.LeafSize)
+	}
+	count := len(t.Left)
+	for _, l := range []struct {
+		name     string
+		length   int
+		optional bool
+	}{{"right_children", len(t.Right), false}, {"default_left", len(t.Default), false}, {"split_conditions", len(t.Condition), false},
+		{"split_indices", len(t.Feature), false}, {"split_type", len(t.Type), true}, {"sum_hessian", len(t.Hessian), true}} {
+		if l.length != count && !(l.optional && l.length == 0) {
+			return nil, fmt.Errorf("%s: %d elements for %d nodes", l.name, l.length, count)
 		}
 	}
-	return out, nil
+	sets, err := t.sets(words)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]rawNode, count)
+	for i := range nodes {
+		r := rawNode{leaf: t.Left[i] == -1, feature: t.Feature[i], left: t.Left[i], right: t.Right[i]}
+		value := float64(float32(t.Condition[i]))
+		switch {
+		case r.leaf:
+			r.value = []float64{value * weight}
+		case t.Type != nil && t.Type[i] == 1:
+			set, ok := sets[i]
+			if !ok {
+				return nil, fmt.Errorf("categories_nodes: node %d is missing", i)
+			}
+			r.set, r.flags = set, categorical|narrow|invalidLeft
+		case math.IsInf(value, 0):
+			return nil, fmt.Errorf("split_conditions: element %d is too large", i)
+		default: // x < value is x <= the float32 before it
+			r.threshold = belowFloat32(float64(math.Nextafter32(float32(value), float32(math.Inf(-1)))))
+		}
+		if bool(t.Default[i]) && !r.leaf {
+			r.flags |= missingLeft
+		}
+		if t.Hessian != nil {
+			r.cover = t.Hessian[i]
+		}
+		nodes[i] = r
+	}
+	return nodes, nil
+}
+
+// sets returns by node the categories that go left: all but those listed.
+func (t *xgbTree) sets(words *int) (map[int][]uint64, error) {
+	if len(t.CatStart) != len(t.CatNodes) || len(t.CatSize) != len(t.CatNodes) {
+		return nil, fmt.Errorf("categories_nodes, categories_segments, categories_sizes: %d, %d and %d elements, want the same number",
+			len(t.CatNodes), len(t.CatStart), len(t.CatSize))
+	}
+	sets := make(map[int][]uint64, len(t.CatNodes))
+	for i, n := range t.CatNodes {
+		from, size := t.CatStart[i], t.CatSize[i]
+		if from < 0 || size < 0 || from > len(t.Categories) || size > len(t.Categories)-from {
+			return nil, fmt.Errorf("categories_segments: element %d, %d and %d more, lies outside of %d categories", i, from, size, len(t.Categories))
+		}
+		set, err := bitset(t.Categories[from:from+size], words)
+		if err != nil {
+			return nil, fmt.Errorf("categories: %w", err)
+		}
+		for j := range set {
+			set[j] = ^set[j]
+		}
+		sets[n] = set
+	}
+	return sets, nil
 }

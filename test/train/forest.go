@@ -25,7 +25,8 @@ type tree struct {
 	Threshold []float64 `json:"threshold"`
 	Left      []int     `json:"left"`
 	Right     []int     `json:"right"`
-	Value     []float64 `json:"value"` // probability of a generated name among the node's rows
+	Value     []float64 `json:"value"`   // probability of a generated name among the node's rows
+	Samples   []float64 `json:"samples"` // weight of the node's rows
 }
 
 type forest []tree
@@ -112,6 +113,7 @@ func (g *grower) grow(r *rand.Rand) tree {
 		l := leaf{node: len(t.Feature), rows: rows, split: g.best(r, rows, count, w0, w1)}
 		t.Feature, t.Threshold = append(t.Feature, -1), append(t.Threshold, 0)
 		t.Left, t.Right, t.Value = append(t.Left, -1), append(t.Right, -1), append(t.Value, round(w1/(w0+w1), 3))
+		t.Samples = append(t.Samples, round(w0+w1, 1))
 		return l
 	}
 	open = append(open, node(rows))
