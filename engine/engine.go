@@ -35,6 +35,10 @@ type Parts struct {
 
 	// Metrics adds figures of what scripts share to /metrics; nil adds none. It may be called at any time.
 	Metrics func(add func(name, kind, help string, value int64))
+
+	// Abort ends what scripts wait for outside (a Redis that is away), so that their calls return. Called once when
+	// drain_timeout is over; what those calls give is thrown away, and their records come again. nil does nothing.
+	Abort func()
 }
 
 // Engine runs one Config. Use: New, Open, Run; then Close.
@@ -272,7 +276,12 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	e.waitInputs(ctx, finite, untilDrained)
 	e.state.Store(2)
 	stop := context.AfterFunc(ctx, func() {
-		t := time.AfterFunc(e.cfg.DrainTimeout, func() { abortNow(errDrainTimeout) })
+		t := time.AfterFunc(e.cfg.DrainTimeout, func() {
+			abortNow(errDrainTimeout)
+			if e.parts.Abort != nil {
+				e.parts.Abort()
+			}
+		})
 		context.AfterFunc(abort, func() { t.Stop() })
 	})
 	defer stop()

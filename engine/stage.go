@@ -110,7 +110,7 @@ func (sh *shard) run(ctx context.Context) {
 				n = 1
 				sh.e.gate.turn(ctx, int32(rest[0].hops))
 			}
-			n = sh.handle(rest[:n])
+			n = sh.handle(ctx, rest[:n])
 			share := bytes * int64(n) / int64(len(rest))
 			bytes -= share
 			rest = rest[n:]
@@ -133,12 +133,12 @@ func (sh *shard) run(ctx context.Context) {
 }
 
 // handle passes events to the script and sends on what it emitted. It returns how many it handled: a script that emits
-// many events for one ends the slice early.
-func (sh *shard) handle(events []Event) int {
+// many events for one ends the slice early, and so does the end of ctx.
+func (sh *shard) handle(ctx context.Context, events []Event) int {
 	start := time.Now()
 	n, emitted := 0, 0
-	for n < len(events) && emitted < sendLen {
-		emitted += sh.one(&events[n])
+	for n < len(events) && emitted < sendLen && ctx.Err() == nil {
+		emitted += sh.one(ctx, &events[n])
 		n++
 	}
 	sh.busy.Add(int64(time.Since(start)))
@@ -150,7 +150,7 @@ func (sh *shard) handle(events []Event) int {
 }
 
 // one passes one event to the script and returns how many events it emitted. They are sent on by handle.
-func (sh *shard) one(ev *Event) int {
+func (sh *shard) one(ctx context.Context, ev *Event) int {
 	if ev.Index == nil && sh.stage.isFilter {
 		if err := sh.index(ev); err != nil {
 			reason := ReasonMalformed
@@ -170,7 +170,11 @@ func (sh *shard) one(ev *Event) int {
 		return 0
 	}
 	sh.results.Reset()
-	if err := sh.script.Handle(ev, &sh.results); err != nil {
+	err := sh.script.Handle(ev, &sh.results)
+	if ctx.Err() != nil {
+		return 0 // what it waited for was cut off: the record is not finished
+	}
+	if err != nil {
 		sh.fault(ev, err)
 		return 0
 	}

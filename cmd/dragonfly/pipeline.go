@@ -67,6 +67,11 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 			if sh := b.shared.Load(); sh != nil {
 				sh.metrics(add)
 			}
+		},
+		Abort: func() {
+			if sh := b.shared.Load(); sh != nil {
+				sh.abort()
+			}
 		}}
 	var errs []error
 	if _, err := redisOptions(cfg, b.loader.Read); err != nil {
