@@ -133,7 +133,7 @@ func (sh *shard) run(ctx context.Context) {
 }
 
 // handle passes events to the script and sends on what it emitted. It returns how many it handled: a script that emits
-// many events for one ends the slice early.
+// many events for one ends the slice early, and so does the end of the engine.
 func (sh *shard) handle(events []Event) int {
 	start := time.Now()
 	n, emitted := 0, 0
@@ -170,10 +170,12 @@ func (sh *shard) one(ev *Event) int {
 		return 0
 	}
 	sh.results.Reset()
-	if err := sh.script.Handle(ev, &sh.results); err != nil {
-		if !sh.e.aborted.Load() { // else what the script waited for was interrupted: the event is not finished and comes again
-			sh.fault(ev, err)
-		}
+	err := sh.script.Handle(ev, &sh.results)
+	if sh.e.aborted.Load() {
+		return 0 // what it waited for may have been cut off: the record is not finished, and comes again
+	}
+	if err != nil {
+		sh.fault(ev, err)
 		return 0
 	}
 	sh.arm()

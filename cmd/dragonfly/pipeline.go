@@ -69,8 +69,8 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 			}
 		},
 		Interrupt: func(on bool) {
-			if sh := b.shared.Load(); sh != nil && sh.remote != nil {
-				sh.remote.Interrupt(on)
+			if sh := b.shared.Load(); sh != nil {
+				sh.interrupt.Store(on)
 			}
 		}}
 	var errs []error

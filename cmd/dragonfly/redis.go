@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"dragonfly/engine"
 	"dragonfly/engine/store"
@@ -28,6 +30,9 @@ type shared struct {
 	local  *store.Store   // the store, or the models beside a server
 	remote *remote.Client // nil: embedded
 	server *store.Server  // store_listen
+	abort  func()         // ends all connections to servers, and what waits for them; it may be called more than once
+
+	interrupt atomic.Bool // makes what waits for a server fail
 }
 
 // redisOptions returns what config.lua says of the server; the address "" is none.
@@ -71,15 +76,16 @@ func openRedis(cfg *engine.Config, at place, out outside, loader *luabind.Loader
 	if err != nil {
 		return nil, err
 	}
+	ctx, abort := context.WithCancel(context.Background())
+	sh := &shared{cfg: *cfg, abort: abort}
 	prepare := func(o *remote.Options) {
-		o.Log = log
+		o.Log, o.Context, o.Interrupt = log, ctx, &sh.interrupt
 		if o.TLS != nil && o.TLS.RootCAs == nil {
 			o.TLS.RootCAs = out.roots // nil is the system's
 		}
 		o.Dial = loader.Dial
 	}
 	prepare(&o)
-	sh := &shared{cfg: *cfg}
 	file := storeFile
 	if cfg.Redis.Address != "" {
 		file = modelsFile
@@ -135,6 +141,7 @@ func (sh *shared) changed(cfg *engine.Config) bool {
 
 // close ends the connections and saves the store.
 func (sh *shared) close() error {
+	sh.abort()
 	var errs []error
 	if sh.server != nil {
 		errs = append(errs, sh.server.Close())

@@ -107,6 +107,9 @@ func (s *server) run(ctx context.Context) error {
 		err := p.engine.Run(runCtx, s.flags.exit)
 		end()
 		signal.Stop(signals)
+		if ctx.Err() != nil {
+			s.shared.Load().interrupt.Store(true) // a reload may wait for redis
+		}
 		<-watched
 		s.account(p.engine)
 		next := s.next.Swap(nil)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
 	closed   bool
+	patience time.Duration // with a client that does not read; then it is cut off
 	wg       sync.WaitGroup
 }
 
@@ -30,6 +32,10 @@ const (
 	maxClients = 1000
 	// pushBacklog is how many messages may wait for a subscriber before it is cut off.
 	pushBacklog = 4096
+	// pushBytes is how many bytes they may have.
+	pushBytes = 32 << 20
+	// writePiece is what is written under one time limit.
+	writePiece = 1 << 20
 )
 
 // Listen makes s answer at address: the path of a unix socket ("/run/dragonfly/store.sock", only for its owner), or a loopback
@@ -71,7 +77,7 @@ func (s *Store) Listen(address string) (*Server, error) {
 }
 
 func (s *Store) serve(l net.Listener, path string) *Server {
-	srv := &Server{s: s, listener: l, path: path, conns: map[net.Conn]struct{}{}}
+	srv := &Server{s: s, listener: l, path: path, conns: map[net.Conn]struct{}{}, patience: time.Minute}
 	srv.wg.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -86,7 +92,8 @@ func (s *Store) serve(l net.Listener, path string) *Server {
 			full := srv.closed || len(srv.conns) >= maxClients
 			if !full {
 				srv.conns[c] = struct{}{}
-				srv.wg.Go(func() { srv.client(c) })
+				w := &clientWriter{c: c, messages: make(chan Reply, pushBacklog), patience: srv.patience}
+				srv.wg.Go(func() { srv.client(c, w) })
 			}
 			srv.mu.Unlock()
 			if full {
@@ -115,9 +122,8 @@ func (srv *Server) Close() error {
 }
 
 // client answers one client until it goes or talks nonsense.
-func (srv *Server) client(c net.Conn) {
+func (srv *Server) client(c net.Conn, w *clientWriter) {
 	conn := srv.s.Conn()
-	w := &clientWriter{c: c, messages: make(chan Reply, pushBacklog)}
 	quit := make(chan struct{})
 	defer close(quit)
 	srv.wg.Go(func() {
@@ -127,6 +133,7 @@ func (srv *Server) client(c net.Conn) {
 				if w.send(m, true) != nil {
 					c.Close()
 				}
+				w.waiting.Add(-size(m))
 			case <-quit:
 				return
 			}
@@ -163,7 +170,9 @@ func (srv *Server) client(c net.Conn) {
 // clientWriter writes replies and published messages to a client.
 type clientWriter struct {
 	c        net.Conn
-	messages chan Reply // published to this client
+	messages chan Reply   // published to this client
+	waiting  atomic.Int64 // bytes in messages
+	patience time.Duration
 	mu       sync.Mutex
 	b        []byte
 }
@@ -176,7 +185,13 @@ func (w *clientWriter) send(r Reply, flush bool) error {
 	if !flush && len(w.b) < 64<<10 {
 		return nil
 	}
-	_, err := w.c.Write(w.b)
+	var err error
+	for b := w.b; len(b) > 0 && err == nil; {
+		piece := b[:min(len(b), writePiece)]
+		b = b[len(piece):]
+		w.c.SetWriteDeadline(time.Now().Add(w.patience))
+		_, err = w.c.Write(piece)
+	}
 	if w.b = w.b[:0]; cap(w.b) > 1<<20 {
 		w.b = nil
 	}
@@ -185,11 +200,24 @@ func (w *clientWriter) send(r Reply, flush bool) error {
 
 // push sends a message without waiting: a client that does not keep up is cut off.
 func (w *clientWriter) push(r Reply) {
+	if w.waiting.Add(size(r)) > pushBytes {
+		w.c.Close()
+		return
+	}
 	select {
 	case w.messages <- r:
 	default:
 		w.c.Close()
 	}
+}
+
+// size returns the bytes of a message.
+func size(r Reply) int64 {
+	n := int64(len(r.Str))
+	for _, e := range r.Elems {
+		n += int64(len(e.Str))
+	}
+	return n
 }
 
 type protocolError string

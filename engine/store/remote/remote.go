@@ -41,8 +41,10 @@ type Options struct {
 	Wait    time.Duration // how long a server that is away is waited for; 0 is not
 	Pool    int           // connections at most; 0 is go-redis's default, 10 per CPU
 	Log     *slog.Logger
-	Context context.Context                                                      // its end is that of the Client, as Close; nil has none
-	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil is net.Dialer
+	// Interrupt, while it is true, makes commands that wait for the server fail within a second, and later ones at once.
+	Interrupt *atomic.Bool                                                         // nil never
+	Context   context.Context                                                      // its end is that of the Client, as Close; nil has none
+	Dial      func(ctx context.Context, network, address string) (net.Conn, error) // nil is net.Dialer
 }
 
 // ParseAddress reads what config.lua's `redis` may be besides "embedded": "host", "host:port", "/path", several of these
@@ -116,7 +118,6 @@ type Client struct {
 
 	away     atomic.Int64 // Unix nanoseconds since which the server is away, 0 if it is there
 	failures atomic.Uint64
-	hurry    atomic.Bool // Interrupt is on
 	retries  atomic.Uint64
 	conns    conns
 	closed   func() error
@@ -234,9 +235,6 @@ func (c *Client) poolSize() int {
 	}
 	return 10 * runtime.GOMAXPROCS(0)
 }
-
-// Interrupt makes commands that wait for the server fail within a second, and later ones at once, while on is true.
-func (c *Client) Interrupt(on bool) { c.hurry.Store(on) }
 
 // Close ends commands that wait, and the connections. It may be called more than once.
 func (c *Client) Close() error { return c.closed() }

@@ -585,3 +585,53 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestServerThatTalksNonsense answers everything with something else than RESP2: an error, never a panic or a wait.
+func TestServerThatTalksNonsense(t *testing.T) {
+	for _, answer := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", "$9223372036854775807\r\n", "$-5\r\n", "*9223372036854775807\r\n", "\r\n", ":\r\n", "\x00\x00\x00", "$3\r\nabcde\r\n", "+"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				wg.Go(func() {
+					defer c.Close()
+					b := make([]byte, 4096)
+					hello := true
+					for {
+						n, err := c.Read(b)
+						if err != nil {
+							return
+						}
+						text := answer
+						if hello && strings.Contains(strings.ToLower(string(b[:n])), "hello") {
+							text = "-ERR unknown command\r\n"
+						}
+						hello = false
+						c.Write([]byte(text))
+					}
+				})
+			}
+		})
+		client := newClient(t, Options{Addrs: []string{l.Addr().String()}, Timeout: 200 * time.Millisecond, Wait: 300 * time.Millisecond})
+		within(t, 2*time.Second, answer, func() {
+			for range 3 {
+				if got := do(client.Session(), "GET", "k"); !strings.HasPrefix(got, "error: ") {
+					t.Errorf("%.20q: got %s", answer, got)
+				}
+			}
+			if r, err := client.Session().Pipeline([][]string{{"GET", "k"}, {"GET", "k"}}); err == nil {
+				t.Errorf("%.20q: got %v", answer, r)
+			}
+		})
+		client.Close()
+		l.Close()
+		wg.Wait()
+	}
+}

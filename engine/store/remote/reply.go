@@ -31,16 +31,16 @@ func parse(b []byte, depth int) (r store.Reply, rest []byte, err error) {
 	case '$':
 		n, err := strconv.Atoi(line)
 		if err != nil || n < 0 {
-			return store.Reply{}, rest, err
+			return store.Reply{}, rest, missing(n, err)
 		}
-		if len(rest) < n+2 {
+		if n > len(rest)-2 || rest[n] != '\r' || rest[n+1] != '\n' {
 			return r, nil, errReply
 		}
 		return store.Reply{Kind: store.Bulk, Str: string(rest[:n])}, rest[n+2:], nil
 	case '*':
 		n, err := strconv.Atoi(line)
 		if err != nil || n < 0 {
-			return store.Reply{}, rest, err
+			return store.Reply{}, rest, missing(n, err)
 		}
 		r = store.Reply{Kind: store.Array, Elems: make([]store.Reply, 0, min(n, 1024))}
 		for range n {
@@ -53,4 +53,12 @@ func parse(b []byte, depth int) (r store.Reply, rest []byte, err error) {
 		return r, rest, nil
 	}
 	return r, nil, errReply
+}
+
+// missing returns nil for the length -1 of what is not there.
+func missing(n int, err error) error {
+	if err == nil && n != -1 {
+		err = errReply
+	}
+	return err
 }

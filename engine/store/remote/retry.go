@@ -106,10 +106,12 @@ func (c *Client) try(f func(ctx context.Context) error, bound bool) error {
 			}
 			c.gone(err, time.Since(start))
 		}
-		if bound || c.ctx.Err() != nil || c.hurry.Load() || c.patience() <= 0 {
+		if bound || c.ctx.Err() != nil || (c.o.Interrupt != nil && c.o.Interrupt.Load()) || c.patience() <= 0 {
 			c.failures.Add(1)
 			if c.ctx.Err() != nil {
 				err = errClosed
+			} else if c.o.Master != "" && strings.Contains(err.Error(), "all sentinels") {
+				err = fmt.Errorf("no Sentinel names a master for redis_master %q: %w", c.o.Master, err)
 			}
 			return &Error{c.name, err}
 		}
@@ -134,6 +136,16 @@ func (c *Client) once(f func(ctx context.Context) error) error {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, limit)
 	defer cancel()
+	return recovered(ctx, f)
+}
+
+// recovered calls f. go-redis panics when a reply claims to be longer than memory is.
+func recovered(ctx context.Context, f func(ctx context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w (%v)", errReply, p)
+		}
+	}()
 	return f(ctx)
 }
 
