@@ -130,7 +130,7 @@ func commands(dir, bin, server string, r commandRun, workers int) (figures, erro
 	}
 	files := map[string]string{
 		"scripts/filter.lua": fmt.Sprintf("function setup() %s end\nfunction loop(e) %s end\n", r.setup, r.body),
-		"scripts/config.lua": fmt.Sprintf("%slisten = \"\"\ninputs = { {tag = \"in\", uri = \"file://in.json\", script = \"filter.lua\", workers = %d} }\noutputs = {}\n", redis, workers),
+		"scripts/config.lua": fmt.Sprintf("%slisten = \"\"\nmax_in_flight = 100000\ninputs = { {tag = \"in\", uri = \"file://in.json\", script = \"filter.lua\", workers = %d} }\noutputs = {}\n", redis, workers),
 		"log/in.json":        strings.Repeat("{\"n\":1}\n", r.calls),
 	}
 	if err := writeAll(root, files); err != nil {
