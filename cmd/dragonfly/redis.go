@@ -29,7 +29,13 @@ type shared struct {
 	local  *store.Store   // the store, or the models beside a server
 	remote *remote.Client // nil: embedded
 	server *store.Server  // store_listen
-	abort  func()         // ends all connections to servers, and what waits for them; it may be called more than once
+
+	options remote.Options // as config.lua has them
+	out     outside
+	loader  *luabind.Loader
+	log     *slog.Logger
+	abort   func()          // ends all connections to servers, and what waits for them; it may be called more than once
+	aborted <-chan struct{} // closed by abort
 }
 
 // redisOptions returns what config.lua says of the server; the address "" is none.
@@ -73,16 +79,7 @@ func openRedis(cfg *engine.Config, at place, out outside, loader *luabind.Loader
 	if err != nil {
 		return nil, err
 	}
-	ctx, abort := context.WithCancel(context.Background())
-	prepare := func(o *remote.Options) {
-		o.Log, o.Context = log, ctx
-		if o.TLS != nil && o.TLS.RootCAs == nil {
-			o.TLS.RootCAs = out.roots // nil is the system's
-		}
-		o.Dial = loader.Dial
-	}
-	prepare(&o)
-	sh := &shared{cfg: *cfg, abort: abort}
+	sh := &shared{cfg: *cfg, options: o, out: out, loader: loader, log: log}
 	file := storeFile
 	if cfg.Redis.Address != "" {
 		file = modelsFile
@@ -96,12 +93,7 @@ func openRedis(cfg *engine.Config, at place, out outside, loader *luabind.Loader
 	if err != nil {
 		return nil, err
 	}
-	sh.client = sh.local
 	if cfg.Redis.Address != "" {
-		if sh.remote, err = remote.New(o); err != nil {
-			return nil, errors.Join(err, sh.local.Close())
-		}
-		sh.client = store.WithModels(sh.remote, sh.local)
 		log.Debug("scripts talk to redis " + strings.Join(o.Addrs, ","))
 	}
 	if len(cfg.Modules) > 0 {
@@ -116,19 +108,56 @@ func openRedis(cfg *engine.Config, at place, out outside, loader *luabind.Loader
 			log.Info("the embedded store answers redis-cli", "address", sh.server.Addr().String())
 		}
 	}
-	loader.SetRedis(sh.client, func(address string) (store.Client, error) {
-		own := remote.Options{User: cfg.Redis.User, Password: cfg.Redis.Password, Timeout: cfg.Redis.Timeout, Wait: cfg.Redis.Wait}
+	if err := sh.connect(); err != nil {
+		return nil, errors.Join(err, sh.close())
+	}
+	return sh, nil
+}
+
+// connect gives the scripts their Redis. Nothing is sent before they use it.
+func (sh *shared) connect() error {
+	ctx, abort := context.WithCancel(context.Background())
+	sh.aborted, sh.abort = ctx.Done(), abort
+	prepare := func(o remote.Options) remote.Options {
+		o.Log, o.Dial, o.Context = sh.log, sh.loader.Dial, ctx
+		if o.TLS != nil && o.TLS.RootCAs == nil {
+			o.TLS = o.TLS.Clone()
+			o.TLS.RootCAs = sh.out.roots // nil is the system's
+		}
+		return o
+	}
+	sh.client = sh.local
+	if sh.cfg.Redis.Address != "" {
+		var err error
+		if sh.remote, err = remote.New(prepare(sh.options)); err != nil {
+			return err
+		}
+		sh.client = store.WithModels(sh.remote, sh.local)
+	}
+	r := sh.cfg.Redis
+	sh.loader.SetRedis(sh.client, func(address string) (store.Client, error) {
+		own := remote.Options{User: r.User, Password: r.Password, Timeout: r.Timeout, Wait: r.Wait}
 		if err := remote.ParseAddress(address, &own); err != nil {
 			return nil, err
 		}
-		prepare(&own)
-		c, err := remote.New(own)
+		c, err := remote.New(prepare(own))
 		if err != nil {
 			return nil, err
 		}
 		return store.WithModels(c, sh.local), nil
 	})
-	return sh, nil
+	return nil
+}
+
+// again returns sh with new connections if it was aborted: the next engine needs them.
+func (sh *shared) again() (*shared, error) {
+	select {
+	case <-sh.aborted:
+		next := *sh
+		return &next, next.connect()
+	default:
+		return sh, nil
+	}
 }
 
 // changed reports whether another config wants another Redis.
@@ -138,8 +167,10 @@ func (sh *shared) changed(cfg *engine.Config) bool {
 
 // close ends the connections and saves the store.
 func (sh *shared) close() error {
-	sh.abort()
 	var errs []error
+	if sh.abort != nil {
+		sh.abort()
+	}
 	if sh.server != nil {
 		errs = append(errs, sh.server.Close())
 	}

@@ -64,12 +64,12 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
+	b.shared.Store(sh)
 	defer func() {
-		if err := sh.close(); err != nil {
+		if err := b.shared.Load().close(); err != nil {
 			log.Error("the end of redis and the store", "err", err)
 		}
 	}()
-	b.shared.Store(sh)
 	if err := p.engine.Open(ctx); err != nil {
 		p.engine.Close(nil)
 		return err
@@ -127,6 +127,11 @@ func (s *server) run(ctx context.Context) error {
 			s.log.Error("closing what is no longer used", "err", err)
 		}
 		s.pipeline = next
+		sh, err := s.shared.Load().again()
+		if err != nil {
+			return err
+		}
+		s.shared.Store(sh)
 		if err := next.engine.Open(ctx); err != nil {
 			return err
 		}
