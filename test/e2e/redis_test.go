@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -256,11 +257,17 @@ func TestReloadWhileRedisIsAway(t *testing.T) {
 	s.kill()
 	r.append("in.json", events(100))
 	p.until("a warning", func() bool { return strings.Contains(p.text(), "redis does not answer") })
-	p.signal(syscall.SIGHUP)
+	p.signal(syscall.SIGHUP) // the old pipeline does not drain
 	p.until("the new configuration", func() bool { return strings.Contains(p.text(), "the new configuration runs") })
-	time.Sleep(200 * time.Millisecond)
 	s.start()
-	p.until("the second part", func() bool { return r.lines("log/out2.json") == 100 })
+	r.append("in.json", events(50))
+	p.until("the third part", func() bool { return r.lines("log/out2.json") == 50 })
+	p.stop()
+	if n := r.lines("log/dead-letter.json"); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+	p = r.start() // what was not finished comes again, and what followed it
+	p.until("the second part", func() bool { return r.lines("log/out2.json") == 50+150 })
 	p.stop()
 }
 
@@ -515,5 +522,68 @@ func TestStoreInAChroot(t *testing.T) {
 				t.Errorf("got %s", out[max(0, len(out)-100):])
 			}
 		})
+	}
+}
+
+// TestFullDiskUnderTheStore goes on counting when the store cannot be saved, says so, and shows it in /metrics.
+func TestFullDiskUnderTheStore(t *testing.T) {
+	needRoot(t)
+	r := counting(t, "tail://$ROOT/in.json<", `store_save_interval = "20ms"`)
+	r.write("scripts/config.lua", strings.Replace(r.read("scripts/config.lua"), `listen = ""`, `listen = "127.0.0.1:0"`, 1))
+	r.write("analyzers/count.lua", strings.Replace(r.read("analyzers/count.lua"), "  e.n = n\n", `  e.n = n
+  if n == 50 then conn:command("SET", "large", ("x"):rep(400000)) end
+  if n == 150 then conn:command("DEL", "large") end
+`, 1))
+	os.Mkdir(r.path("state"), 0o755)
+	if err := syscall.Mount("none", r.path("state"), "tmpfs", 0, "size=256k"); err != nil {
+		skip(t, "cannot mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(r.path("state"), syscall.MNT_DETACH) })
+	p := r.start()
+	_, rest, _ := strings.Cut(p.text(), "HTTP listener address=")
+	address, _, _ := strings.Cut(rest, "\n")
+	metric := func(name string) int {
+		resp, err := http.Get("http://" + strings.TrimSpace(address) + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		for line := range strings.Lines(string(text)) {
+			if v, ok := strings.CutPrefix(line, name+" "); ok {
+				return number(t, strings.TrimSpace(v))
+			}
+		}
+		t.Fatalf("no %s in\n%s", name, text)
+		return 0
+	}
+	r.append("in.json", events(100))
+	p.until("faults", func() bool { return metric("dragonfly_store_save_errors_total") > 5 })
+	p.until("the events", func() bool { return r.lines("log/out.json") == 100 })
+	if out := p.text(); strings.Count(out, "the store could not be saved") != 1 || !strings.Contains(out, "no space left on device: free space there") {
+		t.Errorf("got\n%s", out)
+	}
+	r.append("in.json", events(100))
+	p.until("a snapshot again", func() bool { return strings.Contains(p.text(), "the store is saved again") })
+	if n := metric("dragonfly_store_saves_total"); n < 1 {
+		t.Errorf("%d snapshots", n)
+	}
+	p.until("all events", func() bool { return r.lines("log/out.json") == 200 })
+	p.stop()
+	p = r.start()
+	r.append("in.json", events(1))
+	p.until("the next event", func() bool { return strings.HasSuffix(r.read("log/out.json"), `"n":201}`+"\n") })
+	p.stop()
+}
+
+// TestStoreThatCannotBeOpened is told with the file and a remedy.
+func TestStoreThatCannotBeOpened(t *testing.T) {
+	r := counting(t, "file://$ROOT/in.json", "")
+	r.write("in.json", events(1))
+	if err := os.MkdirAll(r.path("state/store"), 0o755); err != nil { // a directory is in its place
+		t.Fatal(err)
+	}
+	if code, out := r.run("-x"); code == 0 || !strings.Contains(out, r.path("state/store")+": ") {
+		t.Errorf("exit %d: %s", code, out)
 	}
 }
