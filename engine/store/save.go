@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"dragonfly/engine/durable"
@@ -67,12 +68,24 @@ func (s *Store) Save() error {
 	err := durable.Write(f.dir, filepath.Base(f.path), func(w io.Writer) error { return s.snapshot(w, &seen) })
 	if err != nil {
 		f.errors.Add(1)
-		return fmt.Errorf("%s: %w", f.path, err)
+		return f.fault(err)
 	}
 	f.seen, f.ever = seen, true
 	f.saves.Add(1)
 	f.last.Store(time.Now().UnixNano())
 	return nil
+}
+
+// fault says where err happened, and what to do.
+func (f *saver) fault(err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		remedy = ": free space there, twice the size of the file, or lower store_max_memory"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		remedy = fmt.Sprintf(": let the user of this process (uid %d) write to %s and read and replace the file", os.Geteuid(), filepath.Dir(f.path))
+	}
+	return fmt.Errorf("%s: %w%s", f.path, err, remedy)
 }
 
 // snapshot writes all shards. Commands that change more than one shard wait until all are encoded.
@@ -128,7 +141,7 @@ func (s *Store) load() error {
 	f := s.file
 	dir, err := os.OpenRoot(filepath.Dir(f.path))
 	if err != nil {
-		return err
+		return f.fault(err)
 	}
 	f.dir = dir
 	name := filepath.Base(f.path)
@@ -137,10 +150,14 @@ func (s *Store) load() error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return f.fault(err)
 	}
 	defer file.Close()
-	err = s.read(file)
+	in := &faultReader{r: file}
+	err = s.read(in)
+	if in.err != nil {
+		return f.fault(in.err) // a disk that cannot be read now says nothing of the file
+	}
 	if err == nil {
 		for i := range s.shards {
 			f.seen[i] = s.shards[i].writes
@@ -150,7 +167,7 @@ func (s *Store) load() error {
 	}
 	var damaged *damageError
 	if !errors.As(err, &damaged) {
-		return fmt.Errorf("%s: %w", f.path, err)
+		return f.fault(err)
 	}
 	for i := range s.shards {
 		s.shards[i].keys, s.shards[i].expires = map[string]*entry{}, map[string]*entry{}
@@ -158,11 +175,25 @@ func (s *Store) load() error {
 	s.used.Store(0)
 	aside := name + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
 	if err := dir.Rename(name, aside); err != nil {
-		return err
+		return f.fault(fmt.Errorf("it is damaged (%w) and cannot be moved aside: %w", damaged, err))
 	}
 	s.opt.Log.Error("the file of the embedded store is damaged; the store starts empty and the file is kept",
 		"file", f.path, "kept_as", filepath.Join(filepath.Dir(f.path), aside), "error", damaged.Error())
 	return nil
+}
+
+// faultReader keeps the error of r that is not its end.
+type faultReader struct {
+	r   io.Reader
+	err error
+}
+
+func (f *faultReader) Read(b []byte) (int, error) {
+	n, err := f.r.Read(b)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
 }
 
 // damageError says what is wrong with a file.

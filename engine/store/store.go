@@ -173,6 +173,9 @@ func (s *Store) Close() error {
 	return err
 }
 
+// tellEvery is how often a fault of saving that stays is logged.
+const tellEvery = time.Minute
+
 // run keeps the clock, drops what has expired and saves.
 func (s *Store) run() {
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -184,6 +187,7 @@ func (s *Store) run() {
 		save = t.C
 	}
 	start := time.Now()
+	var told time.Time // when a fault of saving was logged last
 	for {
 		select {
 		case <-s.quit:
@@ -192,9 +196,15 @@ func (s *Store) run() {
 			s.clock.Store(uint32(now.Sub(start) / time.Second))
 			s.sweep()
 		case <-save:
-			if err := s.Save(); err != nil {
+			err := s.Save()
+			switch {
+			case err != nil && time.Since(told) >= tellEvery:
+				told = time.Now()
 				s.opt.Log.Error("the store could not be saved; the last snapshot stays and saving is tried again",
-					"file", s.opt.File, "error", err, "again_in", s.opt.SaveEvery.String())
+					"error", err, "again_in", s.opt.SaveEvery.String())
+			case err == nil && !told.IsZero():
+				told = time.Time{}
+				s.opt.Log.Info("the store is saved again", "file", s.opt.File)
 			}
 		}
 	}
