@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"dragonfly/engine"
@@ -134,10 +135,9 @@ func (sh *shared) connect() error {
 		}
 		sh.client = store.WithModels(sh.remote, sh.local)
 	}
-	r := sh.cfg.Redis
 	sh.loader.SetRedis(sh.client, func(address string) (store.Client, error) {
-		own := remote.Options{User: r.User, Password: r.Password, Timeout: r.Timeout, Wait: r.Wait}
-		if err := remote.ParseAddress(address, &own); err != nil {
+		own, err := ownOptions(address, &sh.options)
+		if err != nil {
 			return nil, err
 		}
 		c, err := remote.New(prepare(own))
@@ -147,6 +147,27 @@ func (sh *shared) connect() error {
 		return store.WithModels(c, sh.local), nil
 	})
 	return nil
+}
+
+// ownOptions returns what a connection to an address that a script names is made with. The password of config.lua is only for
+// the servers of config.lua.
+func ownOptions(address string, of *remote.Options) (remote.Options, error) {
+	own := remote.Options{Timeout: of.Timeout, Wait: of.Wait}
+	if err := remote.ParseAddress(address, &own); err != nil {
+		return own, err
+	}
+	if slices.Equal(own.Addrs, of.Addrs) {
+		if own.User == "" && own.Password == "" {
+			own.User, own.Password = of.User, of.Password
+		}
+		if own.TLS == nil {
+			own.TLS = of.TLS
+		}
+	}
+	if own.TLS != nil && of.TLS != nil && own.TLS.RootCAs == nil {
+		own.TLS.RootCAs = of.TLS.RootCAs
+	}
+	return own, nil
 }
 
 // again returns sh with new connections if it was aborted: the next engine needs them.
