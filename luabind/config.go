@@ -49,7 +49,7 @@ var GlobalOptions = []engine.Option{
 	{Key: "redis_ca", Type: engine.String, Doc: "PEM file with the authorities that may have signed it, instead of the system's."},
 	{Key: "redis_master", Type: engine.String, Doc: "Name of the master, when `redis` names Sentinels."},
 	{Key: "redis_cluster", Type: engine.Bool, Default: false, Doc: "`redis` names nodes of a Redis Cluster."},
-	{Key: "redis_timeout", Type: engine.Duration, Default: 5 * time.Second, Min: 0.001, Max: 3600, Doc: "Limit of one try: connect, send, receive."},
+	{Key: "redis_timeout", Type: engine.Duration, Default: 5 * time.Second, Min: 0.001, Max: 3600, Doc: "Limit of one try: connect, send, receive. Commands that wait inside the server (BLPOP, XREAD BLOCK) must wait less."},
 	{Key: "redis_wait", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How long a server that is away is waited for, with the events held up; after that commands fail, and the script decides what becomes of the event."},
 	{Key: "redis_pool", Type: engine.Int, Default: int64(0), Max: 10000, Doc: "Connections at most; 0 is 10 per CPU."},
 	{Key: "store_max_memory", Type: engine.Bytes, Default: int64(256 << 20), Min: 0, Max: 1 << 40, Doc: "Bytes that the embedded store may use, counted approximately; 0 is no bound."},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -120,8 +121,8 @@ func openRedis(cfg *engine.Config, at place, out outside, loader *luabind.Loader
 		}
 	}
 	loader.SetRedis(sh.client, func(address string) (store.Client, error) {
-		own := remote.Options{User: cfg.Redis.User, Password: cfg.Redis.Password, Timeout: cfg.Redis.Timeout, Wait: cfg.Redis.Wait}
-		if err := remote.ParseAddress(address, &own); err != nil {
+		own, err := ownOptions(address, &o)
+		if err != nil {
 			return nil, err
 		}
 		prepare(&own)
@@ -132,6 +133,27 @@ func openRedis(cfg *engine.Config, at place, out outside, loader *luabind.Loader
 		return store.WithModels(c, sh.local), nil
 	})
 	return sh, nil
+}
+
+// ownOptions returns what a connection to an address that a script names is made with. The password of config.lua is only for
+// the servers of config.lua.
+func ownOptions(address string, of *remote.Options) (remote.Options, error) {
+	own := remote.Options{Timeout: of.Timeout, Wait: of.Wait}
+	if err := remote.ParseAddress(address, &own); err != nil {
+		return own, err
+	}
+	if slices.Equal(own.Addrs, of.Addrs) {
+		if own.User == "" && own.Password == "" {
+			own.User, own.Password = of.User, of.Password
+		}
+		if own.TLS == nil {
+			own.TLS = of.TLS
+		}
+	}
+	if own.TLS != nil && of.TLS != nil && own.TLS.RootCAs == nil {
+		own.TLS.RootCAs = of.TLS.RootCAs
+	}
+	return own, nil
 }
 
 // changed reports whether another config wants another Redis.

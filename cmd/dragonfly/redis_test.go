@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
@@ -90,5 +92,25 @@ func TestMistakesInRedisSettings(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: the message holds the password", settings)
 		}
+	}
+}
+
+func TestPasswordGoesToTheServersOfConfigOnly(t *testing.T) {
+	roots := x509.NewCertPool()
+	of := &remote.Options{Addrs: []string{"a:6379"}, User: "ann", Password: "secret", TLS: &tls.Config{RootCAs: roots}}
+	for _, tc := range []struct {
+		address, user, password string
+		tls                     bool
+	}{
+		{"a", "ann", "secret", true}, {"a:6379", "ann", "secret", true}, {"a:6380", "", "", false}, {"b", "", "", false}, {"/run/s", "", "", false},
+		{"redis://bob:own@a", "bob", "own", true}, {"redis://bob:own@b", "bob", "own", false}, {"rediss://b", "", "", true}, {"b,a", "", "", false},
+	} {
+		own, err := ownOptions(tc.address, of)
+		if err != nil || own.User != tc.user || own.Password != tc.password || (own.TLS != nil) != tc.tls || tc.tls && own.TLS.RootCAs != roots {
+			t.Errorf("%s: got %+v, %v", tc.address, own, err)
+		}
+	}
+	if _, err := ownOptions("http://x", of); err == nil {
+		t.Error("no error")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -323,6 +324,53 @@ func TestClusterNodeIsKilled(t *testing.T) {
 	if got := show(store.Reply{Kind: store.Array, Elems: replies}, err); got != "[+OK +OK +OK]" {
 		t.Errorf("got %s", got)
 	}
+}
+
+// TestClusterNodeThatStaysAway is waited for no longer than Wait, though the other nodes answer all the time.
+func TestClusterNodeThatStaysAway(t *testing.T) {
+	cl := newCluster(t, "")
+	for _, s := range cl.nodes {
+		s.cli("CONFIG", "SET", "cluster-require-full-coverage", "no")
+	}
+	var j journal
+	client := newClient(t, Options{Addrs: cl.addrs(), Cluster: true, Wait: 2 * time.Second, Timeout: 300 * time.Millisecond, Log: j.log()})
+	key := func(node int) string {
+		for i := 0; ; i++ {
+			k := fmt.Sprint("k", i)
+			if slot, _ := strconv.Atoi(cl.nodes[0].cli("CLUSTER", "KEYSLOT", k)); slot*3/16384 == node {
+				return k
+			}
+		}
+	}
+	here, there := key(0), key(1)
+	steps(t, client.Session(), "SET "+here+" 1", "+OK", "SET "+there+" 1", "+OK")
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for c := client.Session(); ; {
+			select {
+			case <-stop:
+				return
+			default:
+				if got := do(c, "SET", here, "1"); got != "+OK" {
+					t.Errorf("got %s", got)
+					return
+				}
+			}
+		}
+	})
+	cl.nodes[1].signal(syscall.SIGSTOP)
+	got := ""
+	within(t, 6*time.Second, "a command to the dead node", func() { got = do(client.Session(), "SET", there, "1") })
+	close(stop)
+	wg.Wait()
+	if !strings.HasPrefix(got, "error: ") && !strings.HasPrefix(got, "-CLUSTERDOWN") {
+		t.Errorf("got %s", got)
+	}
+	if n := strings.Count(j.text(), "redis does not answer"); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, j.text())
+	}
+	cl.nodes[1].signal(syscall.SIGCONT)
 }
 
 func TestClusterOverTLS(t *testing.T) {

@@ -124,6 +124,7 @@ type Client struct {
 
 	said      sync.Mutex // guards the following
 	lastErr   error      // of the last try that failed
+	told      time.Time  // when the log said that the server is away
 	notBefore time.Time  // when the next look is due after Wait is over
 }
 
@@ -162,7 +163,7 @@ func New(o Options) (*Client, error) {
 	u := &redis.UniversalOptions{
 		Addrs: o.Addrs, Username: o.User, Password: o.Password, DB: o.DB, MasterName: o.Master, IsClusterMode: o.Cluster,
 		Protocol: 2, DisableIdentity: true, TLSConfig: o.TLS, PoolSize: o.Pool,
-		DialTimeout: o.Timeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, ContextTimeoutEnabled: true,
+		DialTimeout: o.Timeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, ContextTimeoutEnabled: true, PoolTimeout: o.Timeout,
 		DialerRetries: 1, MaxRetries: -1, Dialer: cl.dial,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}

@@ -635,3 +635,19 @@ func TestServerThatTalksNonsense(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// TestPoolIsUsedUp has all connections bound by transactions: the next command says which setting is short.
+func TestPoolIsUsedUp(t *testing.T) {
+	s := newServer(t)
+	client := newClient(t, Options{Addrs: []string{s.addr}, Pool: 2, Timeout: 300 * time.Millisecond, Wait: 300 * time.Millisecond})
+	a, b := client.Session(), client.Session()
+	steps(t, a, "MULTI", "+OK")
+	steps(t, b, "WATCH k", "+OK")
+	within(t, 2*time.Second, "a third command", func() {
+		if got := do(client.Session(), "PING"); !strings.HasPrefix(got, "error: ") || !strings.Contains(got, "redis_pool") {
+			t.Errorf("got %s", got)
+		}
+	})
+	b.Close()
+	steps(t, client.Session(), "PING", "+PONG")
+}

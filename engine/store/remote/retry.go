@@ -85,11 +85,13 @@ var errClosed = errors.New("the connection is closed")
 // once, which does not count.
 func (c *Client) try(f func(ctx context.Context) error, bound bool) error {
 	stale := c.poolSize()
+	var cause error     // the last that says more than that time is over
+	var first time.Time // when this command failed first: others may succeed meanwhile, on other nodes
 	for pause := firstPause; ; {
 		err := c.blocked()
 		if err == nil {
 			start := time.Now()
-			if err = c.once(f); err == nil {
+			if err = c.once(f, first); err == nil {
 				if c.away.Load() != 0 {
 					c.back()
 				}
@@ -104,9 +106,22 @@ func (c *Client) try(f func(ctx context.Context) error, bound bool) error {
 				c.retries.Add(1)
 				continue
 			}
-			c.gone(err, time.Since(start))
+			if first.IsZero() {
+				first = time.Now()
+			}
+			took := time.Since(start)
+			switch {
+			case errors.Is(err, redis.ErrPoolTimeout):
+				took, err = 0, fmt.Errorf("all %d connections are in use (redis_pool): %w", c.poolSize(), err)
+				cause = err
+			case cause == nil || !errors.Is(err, context.DeadlineExceeded):
+				cause = err
+			default:
+				took, err = 0, cause
+			}
+			c.gone(err, took)
 		}
-		if bound || c.ctx.Err() != nil || (c.o.Interrupt != nil && c.o.Interrupt.Load()) || c.patience() <= 0 {
+		if bound || c.ctx.Err() != nil || (c.o.Interrupt != nil && c.o.Interrupt.Load()) || c.patience(first) <= 0 {
 			c.failures.Add(1)
 			if c.ctx.Err() != nil {
 				err = errClosed
@@ -116,7 +131,7 @@ func (c *Client) try(f func(ctx context.Context) error, bound bool) error {
 			return &Error{c.name, err}
 		}
 		c.retries.Add(1)
-		t := time.NewTimer(min(pause, c.patience()))
+		t := time.NewTimer(min(pause, c.patience(first)))
 		select {
 		case <-t.C:
 		case <-c.ctx.Done():
@@ -127,10 +142,10 @@ func (c *Client) try(f func(ctx context.Context) error, bound bool) error {
 }
 
 // once calls f with the limit of one try, which ends with Wait when the server is away.
-func (c *Client) once(f func(ctx context.Context) error) error {
+func (c *Client) once(f func(ctx context.Context) error, first time.Time) error {
 	limit := 2 * c.o.Timeout
-	if c.away.Load() != 0 {
-		if left := c.patience(); left > 0 {
+	if c.away.Load() != 0 || !first.IsZero() {
+		if left := c.patience(first); left > 0 {
 			limit = min(limit, max(left, firstPause))
 		}
 	}
@@ -149,13 +164,16 @@ func recovered(ctx context.Context, f func(ctx context.Context) error) (err erro
 	return f(ctx)
 }
 
-// patience is how much of Wait is left.
-func (c *Client) patience() time.Duration {
-	ns := c.away.Load()
-	if ns == 0 {
+// patience is how much of Wait is left to a command that failed first at first, zero if it has not.
+func (c *Client) patience(first time.Time) time.Duration {
+	since := first
+	if ns := c.away.Load(); ns != 0 && (first.IsZero() || ns < first.UnixNano()) {
+		since = time.Unix(0, ns)
+	}
+	if since.IsZero() {
 		return c.o.Wait
 	}
-	return c.o.Wait - time.Since(time.Unix(0, ns))
+	return c.o.Wait - time.Since(since)
 }
 
 // blocked returns why a command fails without a try: Wait is over and the last look, which took long, has just been. A server
@@ -163,7 +181,7 @@ func (c *Client) patience() time.Duration {
 func (c *Client) blocked() error {
 	c.said.Lock()
 	defer c.said.Unlock()
-	if c.lastErr != nil && c.away.Load() != 0 && time.Now().Before(c.notBefore) && c.patience() <= 0 {
+	if c.lastErr != nil && c.away.Load() != 0 && time.Now().Before(c.notBefore) && c.patience(time.Time{}) <= 0 {
 		return c.lastErr
 	}
 	return nil
@@ -208,13 +226,28 @@ func (c *Client) gone(err error, took time.Duration) {
 	c.said.Lock()
 	defer c.said.Unlock()
 	c.lastErr, c.notBefore = err, now.Add(took)
-	if c.ctx.Err() == nil && c.away.CompareAndSwap(0, now.UnixNano()) {
+	if c.ctx.Err() == nil && c.away.CompareAndSwap(0, now.UnixNano()) && now.Sub(c.told) >= c.tellEvery() {
+		c.told = now
 		c.o.Log.Warn("redis does not answer: commands wait for it and are tried again", "server", c.name, "error", err, "redis_wait", c.o.Wait.String())
 	}
 }
 
+// tellEvery is how often the log says that the server is away: of a cluster one node may be, while the others answer.
+func (c *Client) tellEvery() time.Duration {
+	if c.o.Cluster {
+		return 30 * time.Second
+	}
+	return 0
+}
+
 func (c *Client) back() {
-	if ns := c.away.Swap(0); ns != 0 {
+	ns := c.away.Swap(0)
+	if ns == 0 {
+		return
+	}
+	c.said.Lock()
+	defer c.said.Unlock()
+	if c.told.UnixNano() >= ns {
 		c.o.Log.Info("redis answers again", "server", c.name, "away_for", time.Since(time.Unix(0, ns)).Round(time.Millisecond).String())
 	}
 }
