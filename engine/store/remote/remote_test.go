@@ -651,3 +651,28 @@ func TestPoolIsUsedUp(t *testing.T) {
 	b.Close()
 	steps(t, client.Session(), "PING", "+PONG")
 }
+
+func BenchmarkIncr(b *testing.B) {
+	s := newServer(b)
+	c := s.client(0).Session()
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Do([]string{"INCR", "n"}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("pipeline-100", func(b *testing.B) {
+		b.ReportAllocs()
+		commands := make([][]string, 100)
+		for i := range commands {
+			commands[i] = []string{"INCR", "n"}
+		}
+		for b.Loop() {
+			if _, err := c.Pipeline(commands); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -179,9 +179,12 @@ func (c *Client) patience(first time.Time) time.Duration {
 // blocked returns why a command fails without a try: Wait is over and the last look, which took long, has just been. A server
 // that hangs costs commands half of the time at most.
 func (c *Client) blocked() error {
+	if c.away.Load() == 0 {
+		return nil
+	}
 	c.said.Lock()
 	defer c.said.Unlock()
-	if c.lastErr != nil && c.away.Load() != 0 && time.Now().Before(c.notBefore) && c.patience(time.Time{}) <= 0 {
+	if c.lastErr != nil && time.Now().Before(c.notBefore) && c.patience(time.Time{}) <= 0 {
 		return c.lastErr
 	}
 	return nil
