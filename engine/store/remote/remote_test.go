@@ -389,7 +389,8 @@ func TestServerThatIsKilled(t *testing.T) {
 	if d := time.Duration(most.Load()); d > 4*time.Second {
 		t.Errorf("a command took %v", d)
 	}
-	if text := j.text(); strings.Count(text, "redis does not answer") != 3 || strings.Count(text, "redis answers again") != 3 {
+	text := j.text()
+	if away, again := strings.Count(text, "redis does not answer"), strings.Count(text, "redis answers again"); away < 3 || away > 6 || again != away {
 		t.Errorf("log:\n%s", text)
 	}
 	if st := client.Stats(); st.Away || st.Failures != 0 || st.Retries == 0 {

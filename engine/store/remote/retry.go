@@ -229,18 +229,23 @@ func (c *Client) gone(err error, took time.Duration) {
 	c.said.Lock()
 	defer c.said.Unlock()
 	c.lastErr, c.notBefore = err, now.Add(took)
-	if c.ctx.Err() == nil && c.away.CompareAndSwap(0, now.UnixNano()) && now.Sub(c.told) >= c.tellEvery() {
+	if c.ctx.Err() != nil {
+		return
+	}
+	c.away.CompareAndSwap(0, now.UnixNano())
+	if c.told.Before(time.Unix(0, c.away.Load())) && now.Sub(c.told) >= c.tellEvery() {
 		c.told = now
 		c.o.Log.Warn("redis does not answer: commands wait for it and are tried again", "server", c.name, "error", err, "redis_wait", c.o.Wait.String())
 	}
 }
 
-// tellEvery is how often the log says that the server is away: of a cluster one node may be, while the others answer.
+// tellEvery is how often the log says at most that the server is away: while it goes some commands still succeed, and of a
+// cluster one node may be away while the others answer.
 func (c *Client) tellEvery() time.Duration {
 	if c.o.Cluster {
 		return 30 * time.Second
 	}
-	return 0
+	return 100 * time.Millisecond
 }
 
 func (c *Client) back() {
@@ -250,7 +255,7 @@ func (c *Client) back() {
 	}
 	c.said.Lock()
 	defer c.said.Unlock()
-	if c.told.UnixNano() >= ns {
+	if !c.told.Before(time.Unix(0, ns)) {
 		c.o.Log.Info("redis answers again", "server", c.name, "away_for", time.Since(time.Unix(0, ns)).Round(time.Millisecond).String())
 	}
 }
