@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dragonfly/engine"
 )
 
@@ -288,17 +290,11 @@ func (o *output) Reopen() error {
 
 // rotate renames the file and opens a new one.
 func (o *output) rotate() error {
-	stamp := o.name + "." + time.Now().Format("20060102.150405")
-	name := stamp
-	for i := 1; ; i++ {
-		_, err := o.root.Lstat(name)
-		_, zerr := o.root.Lstat(name + ".gz")
-		if errors.Is(err, fs.ErrNotExist) && errors.Is(zerr, fs.ErrNotExist) {
-			break
-		}
-		name = stamp + "-" + strconv.Itoa(i)
+	name, err := o.moveAside()
+	if errors.Is(err, fs.ErrNotExist) { // somebody else has moved it
+		return o.reopen()
 	}
-	if err := o.root.Rename(o.name, name); err != nil {
+	if err != nil {
 		return err
 	}
 	o.log.Info("rotated file: " + filepath.Join(o.dir, o.name) + " -> " + filepath.Join(o.dir, name))
@@ -315,6 +311,34 @@ func (o *output) rotate() error {
 		o.prune()
 	})
 	return nil
+}
+
+// moveAside renames the file to a name that nothing has, also when another row rotates the same file at the same moment.
+func (o *output) moveAside() (name string, err error) {
+	dir, err := o.root.Open(".")
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	stamp := o.name + "." + time.Now().Format("20060102.150405")
+	for i := 0; ; i++ {
+		if name = stamp; i > 0 {
+			name += "-" + strconv.Itoa(i)
+		}
+		if _, err := o.root.Lstat(name + ".gz"); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		err := unix.Renameat2(int(dir.Fd()), o.name, int(dir.Fd()), name, unix.RENAME_NOREPLACE)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // not on this file system
+			if _, err := o.root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			err = o.root.Rename(o.name, name)
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return name, err
+		}
+	}
 }
 
 // packFile replaces a rotated file by its gzip.

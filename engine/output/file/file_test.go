@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -218,6 +219,43 @@ func BenchmarkWrite(b *testing.B) {
 	for b.Loop() {
 		if _, err := o.Write(b.Context(), batch); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestTwoRowsRotateOneFile loses no line and writes none over another.
+func TestTwoRowsRotateOneFile(t *testing.T) {
+	dir := t.TempDir()
+	const rounds, rows = 60, 3
+	var wg sync.WaitGroup
+	for row := range rows {
+		o := open(t, dir, "a.json", engine.Values{})
+		wg.Go(func() {
+			for i := range rounds {
+				n := row*rounds + i
+				if k, err := o.Write(context.Background(), events(n, n+1)); err != nil || k != 1 {
+					t.Errorf("got %d, %v", k, err)
+				}
+				if err := o.rotate(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	files, err := filepath.Glob(filepath.Join(dir, "a.json*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, f := range files {
+		for line := range strings.Lines(content(t, f)) {
+			seen[strings.TrimSpace(line)]++
+		}
+	}
+	for _, ev := range events(0, rows*rounds) {
+		if seen[ev.Body] != 1 {
+			t.Errorf("%s is there %d times", ev.Body, seen[ev.Body])
 		}
 	}
 }
