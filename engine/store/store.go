@@ -277,14 +277,13 @@ func (s *Store) Conn() *Conn { return &Conn{s: s} }
 
 // call is one command being carried out.
 type call struct {
-	s      *Store
-	conn   *Conn
-	args   []string // with the command's name
-	ms     int64    // the time, once asked for
-	held   shardSet // shards that are locked
-	one    [1]uint16
-	dirty  []*entry // changed by this command
-	script bool     // called by EVAL
+	s     *Store
+	conn  *Conn
+	args  []string // with the command's name
+	ms    int64    // the time, once asked for
+	held  shardSet // shards that are locked
+	one   [1]uint16
+	dirty []*entry // changed by this command
 }
 
 // Do carries out one command: its name (in any case) and its arguments. It keeps neither args nor, but for what it stores,

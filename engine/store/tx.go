@@ -265,7 +265,7 @@ func (c *call) evalScript(script string, known bool) Reply {
 		return Err("ERR this store runs no scripts")
 	}
 	c.s.scripts.add(script)
-	inner := &call{s: c.s, conn: c.conn, held: c.held, ms: c.now(), script: true}
+	inner := &call{s: c.s, conn: c.conn, held: c.held, ms: c.now()}
 	return f.EvalFunc(script, c.args[3:3+n], c.args[3+n:], func(args []string) Reply {
 		if len(args) == 0 {
 			return Err("ERR Please specify at least one argument for this redis.call() call")
