@@ -90,6 +90,20 @@ func read1(name string, least, most int, run func(c *call) Reply) command {
 	return command{name: name, min: least, max: most, first: 1, last: 1, run: run}
 }
 
+// readOf is a read1 of a value of type T; missing answers where there is none.
+func readOf[T value](name string, least, most int, missing Reply, f func(c *call, v T) Reply) command {
+	return read1(name, least, most, func(c *call) Reply {
+		v, e, bad := typed[T](c, c.args[1])
+		if bad != nil {
+			return *bad
+		}
+		if e == nil {
+			return missing
+		}
+		return f(c, v)
+	})
+}
+
 func write1(name string, least, most int, run func(c *call) Reply) command {
 	return command{name: name, min: least, max: most, first: 1, last: 1, write: true, memory: true, run: run}
 }

@@ -96,14 +96,7 @@ var hashCommands = []command{
 	read1("hgetall", 2, 2, func(c *call) Reply { return c.hashList(true, true) }),
 	read1("hkeys", 2, 2, func(c *call) Reply { return c.hashList(true, false) }),
 	read1("hvals", 2, 2, func(c *call) Reply { return c.hashList(false, true) }),
-	read1("hlen", 2, 2, func(c *call) Reply {
-		h, e, bad := typed[*hash](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return integer(0)
-		}
+	readOf("hlen", 2, 2, integer(0), func(c *call, h *hash) Reply {
 		return integer(int64(h.fields.len()))
 	}),
 	read1("hexists", 3, 3, func(c *call) Reply {
@@ -218,30 +211,13 @@ var hashCommands = []command{
 			return list
 		}))
 	}),
-	read1("hscan", 3, -1, func(c *call) Reply {
-		cursor, bad := parseCursor(c.args[2])
-		if bad != nil {
-			return *bad
-		}
-		h, e, bad := typed[*hash](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return scanReply(0, nil)
-		}
-		o, bad := parseScan(cursor, c.args, 2, false)
-		if bad != nil {
-			return *bad
-		}
-		in, next := c.scanned(o, h.fields.len())
-		var list []Reply
+	scanOf("hscan", func(h *hash) int { return h.fields.len() }, func(h *hash, in func(string) bool, list []Reply) []Reply {
 		for f, v := range h.fields.all {
 			if in(f) {
 				list = append(list, bulk(f), bulk(v))
 			}
 		}
-		return scanReply(next, list)
+		return list
 	}),
 }
 

@@ -365,6 +365,29 @@ func (c *call) scanned(o scanOptions, size int) (in func(member string) bool, ne
 	}, next
 }
 
+// scanOf is HSCAN, SSCAN and ZSCAN: members appends to list what in takes.
+func scanOf[T value](name string, size func(v T) int, members func(v T, in func(string) bool, list []Reply) []Reply) command {
+	return read1(name, 3, -1, func(c *call) Reply {
+		cursor, bad := parseCursor(c.args[2])
+		if bad != nil {
+			return *bad
+		}
+		v, e, bad := typed[T](c, c.args[1])
+		if bad != nil {
+			return *bad
+		}
+		if e == nil {
+			return scanReply(0, nil)
+		}
+		o, bad := parseScan(cursor, c.args, 2, false)
+		if bad != nil {
+			return *bad
+		}
+		in, next := c.scanned(o, size(v))
+		return scanReply(next, members(v, in, nil))
+	})
+}
+
 func scanReply(next uint64, list []Reply) Reply {
 	return array([]Reply{bulk(strconv.FormatUint(next, 10)), array(slices.Clip(list))})
 }

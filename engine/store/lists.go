@@ -116,14 +116,7 @@ var listCommands = []command{
 	write1("rpushx", 3, -1, func(c *call) Reply { return c.push(false, true) }),
 	free1("lpop", 2, -1, func(c *call) Reply { return c.pop(true) }),
 	free1("rpop", 2, -1, func(c *call) Reply { return c.pop(false) }),
-	read1("llen", 2, 2, func(c *call) Reply {
-		l, e, bad := typed[*list](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return integer(0)
-		}
+	readOf("llen", 2, 2, integer(0), func(c *call, l *list) Reply {
 		return integer(int64(l.n))
 	}),
 	read1("lrange", 4, 4, func(c *call) Reply {
@@ -141,14 +134,7 @@ var listCommands = []command{
 		}
 		return bulks(l.slice(span(from, to, l.n)))
 	}),
-	read1("lindex", 3, 3, func(c *call) Reply {
-		l, e, bad := typed[*list](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return nilReply
-		}
+	readOf("lindex", 3, 3, nilReply, func(c *call, l *list) Reply {
 		i, good := parseInt(c.args[2])
 		if !good {
 			return errInt

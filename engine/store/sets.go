@@ -81,14 +81,7 @@ var setCommands = []command{
 		}
 		return integer(int64(n))
 	}),
-	read1("smembers", 2, 2, func(c *call) Reply {
-		s, e, bad := typed[*members](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return emptyArray()
-		}
+	readOf("smembers", 2, 2, emptyArray(), func(c *call, s *members) Reply {
 		list := make([]Reply, 0, s.len())
 		for m := range s.all {
 			list = append(list, bulk(m))
@@ -113,14 +106,7 @@ var setCommands = []command{
 		}
 		return array(list)
 	}),
-	read1("scard", 2, 2, func(c *call) Reply {
-		s, e, bad := typed[*members](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return integer(0)
-		}
+	readOf("scard", 2, 2, integer(0), func(c *call, s *members) Reply {
 		return integer(int64(s.len()))
 	}),
 	free1("spop", 2, -1, func(c *call) Reply {
@@ -231,30 +217,13 @@ var setCommands = []command{
 		}
 		return integer(count)
 	}},
-	read1("sscan", 3, -1, func(c *call) Reply {
-		cursor, bad := parseCursor(c.args[2])
-		if bad != nil {
-			return *bad
-		}
-		s, e, bad := typed[*members](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return scanReply(0, nil)
-		}
-		o, bad := parseScan(cursor, c.args, 2, false)
-		if bad != nil {
-			return *bad
-		}
-		in, next := c.scanned(o, s.len())
-		var list []Reply
+	scanOf("sscan", func(s *members) int { return s.len() }, func(s *members, in func(string) bool, list []Reply) []Reply {
 		for m := range s.all {
 			if in(m) {
 				list = append(list, bulk(m))
 			}
 		}
-		return scanReply(next, list)
+		return list
 	}),
 }
 

@@ -237,14 +237,7 @@ func (t *trimming) trim(s *stream) int {
 
 var streamCommands = []command{
 	write1("xadd", 5, -1, xadd),
-	read1("xlen", 2, 2, func(c *call) Reply {
-		s, e, bad := typed[*stream](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return integer(0)
-		}
+	readOf("xlen", 2, 2, integer(0), func(c *call, s *stream) Reply {
 		return integer(int64(len(s.entries)))
 	}),
 	read1("xrange", 4, -1, func(c *call) Reply { return c.xrange(c.args[2], c.args[3], false) }),

@@ -23,20 +23,6 @@ func (c *call) zsetShrunk(key string, z *zset, e *entry) {
 	}
 }
 
-// zread makes a command that answers something about one sorted set, missing if there is none.
-func zread(name string, least, most int, missing Reply, f func(c *call, z *zset) Reply) command {
-	return read1(name, least, most, func(c *call) Reply {
-		z, e, bad := typed[*zset](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return missing
-		}
-		return f(c, z)
-	})
-}
-
 var zsetCommands = []command{
 	write1("zadd", 4, -1, func(c *call) Reply { return c.zadd(false) }),
 	write1("zincrby", 4, 4, func(c *call) Reply { return c.zadd(true) }),
@@ -60,7 +46,7 @@ var zsetCommands = []command{
 		}
 		return integer(int64(gone))
 	}),
-	zread("zscore", 3, 3, nilReply, func(c *call, z *zset) Reply {
+	readOf("zscore", 3, 3, nilReply, func(c *call, z *zset) Reply {
 		if n := z.byMember[c.args[2]]; n != nil {
 			return double(n.score)
 		}
@@ -82,14 +68,14 @@ var zsetCommands = []command{
 		}
 		return array(list)
 	}),
-	zread("zcard", 2, 2, integer(0), func(c *call, z *zset) Reply { return integer(int64(z.len())) }),
-	zread("zrank", 3, 3, nilReply, func(c *call, z *zset) Reply {
+	readOf("zcard", 2, 2, integer(0), func(c *call, z *zset) Reply { return integer(int64(z.len())) }),
+	readOf("zrank", 3, 3, nilReply, func(c *call, z *zset) Reply {
 		if n := z.byMember[c.args[2]]; n != nil {
 			return integer(int64(z.rank(n)))
 		}
 		return nilReply
 	}),
-	zread("zrevrank", 3, 3, nilReply, func(c *call, z *zset) Reply {
+	readOf("zrevrank", 3, 3, nilReply, func(c *call, z *zset) Reply {
 		if n := z.byMember[c.args[2]]; n != nil {
 			return integer(int64(z.len() - 1 - z.rank(n)))
 		}
@@ -151,24 +137,7 @@ var zsetCommands = []command{
 		}
 		return array(znodes(picked, withScores))
 	}),
-	read1("zscan", 3, -1, func(c *call) Reply {
-		cursor, bad := parseCursor(c.args[2])
-		if bad != nil {
-			return *bad
-		}
-		z, e, bad := typed[*zset](c, c.args[1])
-		if bad != nil {
-			return *bad
-		}
-		if e == nil {
-			return scanReply(0, nil)
-		}
-		o, bad := parseScan(cursor, c.args, 2, false)
-		if bad != nil {
-			return *bad
-		}
-		in, next := c.scanned(o, z.len())
-		var list []Reply
+	scanOf("zscan", func(z *zset) int { return z.len() }, func(z *zset, in func(string) bool, list []Reply) []Reply {
 		for m, score := range z.all {
 			if in(m) {
 				text := double(score)
@@ -178,7 +147,7 @@ var zsetCommands = []command{
 				list = append(list, bulk(m), text)
 			}
 		}
-		return scanReply(next, list)
+		return list
 	}),
 }
 
