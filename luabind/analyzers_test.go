@@ -273,7 +273,7 @@ func BenchmarkAnalyzers(b *testing.B) {
 		}
 		events = append(events, ev)
 	})
-	for _, name := range withState {
+	for _, name := range slices.Concat(withState, inStore) {
 		b.Run(name, func(b *testing.B) {
 			s := loadShipped(b, "..", name)
 			b.ReportAllocs()

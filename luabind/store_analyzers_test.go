@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"dragonfly/engine"
 	"dragonfly/engine/store"
 )
 
@@ -464,32 +463,5 @@ func TestStoreAnalyzersPassEventsOnWithoutAStore(t *testing.T) {
 	}
 	if said == 0 {
 		t.Error("no analyzer told of the failures")
-	}
-}
-
-func BenchmarkStoreAnalyzers(b *testing.B) {
-	var lines []engine.Event
-	eachEvent(b, "reference/eve/eve-mixed.json", func(line string) {
-		ev, err := engine.NewEvent(line)
-		if err != nil {
-			b.Fatal(err)
-		}
-		lines = append(lines, ev)
-	})
-	for _, name := range inStore {
-		b.Run(name, func(b *testing.B) {
-			s := loadShipped(b, "..", name)
-			b.ReportAllocs()
-			i, cpu := 0, cpuTime()
-			for b.Loop() {
-				s.out.Reset()
-				if err := s.script.Handle(&lines[i%len(lines)], &s.out); err != nil {
-					b.Fatal(err)
-				}
-				i++
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/float64(i), "cpu-ns/op")
-		})
 	}
 }

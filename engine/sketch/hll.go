@@ -123,7 +123,17 @@ func (h *HLL) Count() float64 {
 	for _, r := range h.registers {
 		counts[r]++
 	}
-	m := float64(len(h.registers))
+	return Cardinality(counts[:q+2])
+}
+
+// Cardinality estimates how many distinct keys a HyperLogLog has seen, from how many of its registers have each value: 0 to
+// the largest possible (O. Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017).
+func Cardinality(counts []int) float64 {
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	m, q := float64(total), len(counts)-2
 	z := m * tau(1-float64(counts[q+1])/m)
 	for k := q; k >= 1; k-- {
 		z = (z + float64(counts[k])) / 2

@@ -2,8 +2,9 @@ package store
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
+
+	"dragonfly/engine/sketch"
 )
 
 // A HyperLogLog as Redis has them: 2^14 registers of 6 bits, MurmurHash64A, and the estimator of O. Ertl ("New cardinality
@@ -125,46 +126,8 @@ func (h *hll) count() int64 {
 			histogram[uint8(p)]++
 		}
 	}
-	const m = float64(hllRegisters)
-	z := m * hllTau((m-float64(histogram[hllBits+1]))/m)
-	for j := hllBits; j >= 1; j-- {
-		z = (z + float64(histogram[j])) * 0.5
-	}
-	z += m * hllSigma(float64(histogram[0])/m)
-	h.cached = int64(math.Round(0.721347520444481703680 * m * m / z))
+	h.cached = int64(sketch.Cardinality(histogram[:]))
 	return h.cached
-}
-
-func hllTau(x float64) float64 {
-	if x == 0 || x == 1 {
-		return 0
-	}
-	y, z := 1.0, 1-x
-	for {
-		x = math.Sqrt(x)
-		was := z
-		y *= 0.5
-		z -= (1 - x) * (1 - x) * y
-		if was == z {
-			return z / 3
-		}
-	}
-}
-
-func hllSigma(x float64) float64 {
-	if x == 1 {
-		return math.Inf(1)
-	}
-	y, z := 1.0, x
-	for {
-		x *= x
-		was := z
-		z += x * y
-		y += y
-		if was == z {
-			return z
-		}
-	}
 }
 
 const hllHeader = "HYLL\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80" // dense; the count is not cached
@@ -263,6 +226,21 @@ func (c *call) hllAt(key string) (*hll, *entry, *Reply) {
 	return nil, nil, &wrongType
 }
 
+// mergedHLL returns the union of the HyperLogLogs at all keys of the command.
+func (c *call) mergedHLL() (*hll, *Reply) {
+	all := &hll{cached: -1}
+	for _, key := range c.args[1:] {
+		h, e, bad := c.hllAt(key)
+		if bad != nil {
+			return nil, bad
+		}
+		if e != nil {
+			all.merge(h)
+		}
+	}
+	return all, nil
+}
+
 var hllCommands = []command{
 	write1("pfadd", 2, -1, func(c *call) Reply {
 		h, e, bad := c.hllAt(c.args[1])
@@ -296,28 +274,16 @@ var hllCommands = []command{
 			}
 			return integer(h.count())
 		}
-		all := &hll{cached: -1}
-		for _, key := range c.args[1:] {
-			h, e, bad := c.hllAt(key)
-			if bad != nil {
-				return *bad
-			}
-			if e != nil {
-				all.merge(h)
-			}
+		all, bad := c.mergedHLL()
+		if bad != nil {
+			return *bad
 		}
 		return integer(all.count())
 	}},
 	writeN("pfmerge", 2, -1, 1, -1, func(c *call) Reply {
-		all := &hll{cached: -1}
-		for _, key := range c.args[1:] {
-			h, e, bad := c.hllAt(key)
-			if bad != nil {
-				return *bad
-			}
-			if e != nil {
-				all.merge(h)
-			}
+		all, bad := c.mergedHLL()
+		if bad != nil {
+			return *bad
 		}
 		dest := c.args[1]
 		if h, e, _ := c.hllAt(dest); e != nil {

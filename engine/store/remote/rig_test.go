@@ -130,14 +130,21 @@ func (s *server) kill() {
 
 func (s *server) signal(sig syscall.Signal) { s.cmd.Process.Signal(sig) }
 
-// cli carries out a command through a connection of its own.
+// cli carries out a command through a connection of its own. When the connection breaks (Sentinel ends those of a server whose
+// part it changes), the command is tried again.
 func (s *server) cli(args ...string) string {
 	s.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-s", filepath.Join(s.dir, "s")}, args...)...).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("redis-cli %v: %v: %s", args, err, out)
+	for try := 0; ; try++ {
+		out, err := exec.Command("redis-cli", append([]string{"-s", filepath.Join(s.dir, "s")}, args...)...).CombinedOutput()
+		if err == nil {
+			return strings.TrimSpace(string(out))
+		}
+		broken := strings.Contains(err.Error(), "broken pipe") || strings.Contains(string(out), "Server closed the connection") || strings.Contains(string(out), "reset by peer")
+		if !broken || try == 20 {
+			s.t.Fatalf("redis-cli %v: %v: %s", args, err, out)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	return strings.TrimSpace(string(out))
 }
 
 func newClient(t testing.TB, o Options) *Client {
