@@ -73,6 +73,12 @@ type Closer interface {
 	Close() error
 }
 
+// Rewinder is an Input that keeps its place in the source from one Run to the next. Rewind is called between two Runs when the
+// engine was broken off: what is not acked must be read again, from the checkpoints on.
+type Rewinder interface {
+	Rewind()
+}
+
 // Output delivers events to one sink; the engine calls its methods one at a time, from one goroutine.
 type Output interface {
 	// Open connects to the sink. The engine repeats it with backoff while it fails, except when the error is a *ConfigError.

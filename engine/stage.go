@@ -27,6 +27,8 @@ type stage struct {
 	row      StageRow
 	isFilter bool
 	shards   []*shard
+
+	keepsState atomic.Bool // its script keeps state: see commit.go
 }
 
 func (st *stage) kind() string {
@@ -44,10 +46,13 @@ type shard struct {
 	queue queue
 	head  atomic.Int32 // hops of the event in hand, -1 while there is none; read by the gate
 	next  atomic.Pointer[swap]
-	last  atomic.Bool // drained: call finish() and end
+	last  atomic.Bool                     // drained: call finish() and end
+	save  atomic.Pointer[chan savedState] // a checkpoint is taken: give the state
 
 	in, out, failed, dead atomic.Int64
 	busy                  atomic.Int64 // ns in scripts
+	keptBytes             atomic.Int64 // of the state as saved last
+	unsaved               atomic.Bool  // the state can not be saved
 
 	// worker
 	log      *slog.Logger
@@ -56,6 +61,8 @@ type shard struct {
 	outbox   *outbox
 	finisher finisher
 	slab     []lazyjson.Field // memory for the indexes of the next events
+	kept     []byte           // the state as saved last
+	told     time.Time        // that it cannot be saved
 }
 
 // swap asks a worker to go on with another program; done receives the result once.
@@ -75,9 +82,11 @@ func (e *Engine) newShard(st *stage, n int) *shard {
 func (sh *shard) load(program Program) error {
 	row := &sh.stage.row
 	sh.results.Reset()
+	states, resharded := sh.states()
 	script, err := program.Load(ScriptEnv{
 		Stage: row.Tag, IsFilter: sh.stage.isFilter, Shard: sh.n, DefaultAnalyzer: row.DefaultAnalyzer,
 		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Router: sh.e, Log: sh.log,
+		Workers: len(sh.stage.shards), States: states, Resharded: resharded, StateMax: sh.e.cfg.StateMax,
 	}, &sh.results)
 	if err != nil {
 		sh.results.Reset()
@@ -87,6 +96,8 @@ func (sh *shard) load(program Program) error {
 		sh.script.Close()
 	}
 	sh.script = script
+	keeps, ok := program.(StatefulProgram)
+	sh.stage.keepsState.Store(ok && keeps.KeepsState())
 	sh.sendOwn("setup")
 	return nil
 }
@@ -101,6 +112,9 @@ func (sh *shard) run(ctx context.Context) {
 		}
 		if s := sh.next.Swap(nil); s != nil {
 			s.done <- sh.load(s.program)
+		}
+		if to := sh.save.Swap(nil); to != nil {
+			sh.answer(*to)
 		}
 		total := len(events)
 		for rest := events; len(rest) > 0 && ctx.Err() == nil; {

@@ -35,6 +35,7 @@ var GlobalOptions = []engine.Option{
 	{Key: "max_in_flight", Type: engine.Int, Default: int64(2048), Min: 1, Max: 1 << 24, Doc: "Records between an input and their last output. When so many are on their way the inputs wait."},
 	{Key: "max_in_flight_bytes", Type: engine.Bytes, Default: int64(8 << 20), Min: 1024, Max: 1 << 40, Doc: "Bytes likewise."},
 	{Key: "script_timeout", Type: engine.Duration, Default: time.Second, Max: 86400, Doc: "Limit of one call of a script's loop(); then the event goes to the dead letter. 0 is none. A row's own script_timeout goes before."},
+	{Key: "state_max", Type: engine.Bytes, Default: int64(16 << 20), Min: 1024, Max: 1 << 30, Doc: "Bytes that the table `state` of one worker may take when it is saved. Above that it stays as it was saved last, and the log says so."},
 	{Key: "drain_timeout", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How long the engine finishes what is queued when it is told to end. What is left then is read again at the next start."},
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
 	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Address of the HTTP listener (/metrics, /healthz, /ledger, /www/); \"\" switches it off."},
@@ -259,6 +260,7 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 	cfg := &engine.Config{
 		MaxInFlight: int(values.Int("max_in_flight")), MaxInFlightBytes: values.Int("max_in_flight_bytes"),
 		ScriptTimeout: values.Duration("script_timeout"), DrainTimeout: values.Duration("drain_timeout"),
+		StateMax:      values.Int("state_max"),
 		StatsInterval: values.Duration("stats_interval"), Listen: values.String("listen"), DeadLetter: values.String("dead_letter"),
 		Redis: engine.Redis{
 			Address: redisAddress(values, set), User: values.String("redis_user"), Password: values.String("redis_password"), Database: int(values.Int("redis_database")),
