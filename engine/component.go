@@ -25,7 +25,8 @@ const (
 	ReasonTruncated = "truncated"
 	ReasonScript    = "script_error"
 	ReasonTimeout   = "script_timeout"
-	ReasonLoop      = "loop" // took more than MaxHops stages
+	ReasonDisabled  = "script_disabled" // the script is taken out: see breaker.go
+	ReasonLoop      = "loop"            // took more than MaxHops stages
 	ReasonFanOut    = "fan_out"
 	ReasonRejected  = "rejected" // the sink refused it for good
 )
