@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -143,7 +144,15 @@ func unknownStage(stage string, known []string) error {
 	if len(known) == 0 {
 		return fmt.Errorf("there is no state of %q: no script has kept any", stage)
 	}
-	return fmt.Errorf("there is no state of %q, only of %q", stage, strings.Join(known, `", "`))
+	return fmt.Errorf("there is no state of %q, only of %s", stage, quoted(known))
+}
+
+func quoted(list []string) string {
+	var out []string
+	for _, s := range list {
+		out = append(out, strconv.Quote(s))
+	}
+	return strings.Join(out, ", ")
 }
 
 func printCut(w io.Writer, cut *engine.Cut) error {
