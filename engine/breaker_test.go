@@ -133,7 +133,7 @@ func TestBreakerTriesBesideTheWorker(t *testing.T) {
 		})
 		start := time.Now()
 		a := b.drained(t)
-		if a.DeadLettered[ReasonTimeout] != 4 || a.Delivered != 2996 { // three, and one try after 10 s
+		if a.DeadLettered[ReasonTimeout] != 3 || a.Delivered != 2997 { // two, and one try after 10 s
 			t.Errorf("got %v", a)
 		}
 		if took := time.Since(start); took > 32*time.Second {

@@ -21,7 +21,7 @@ import (
 var (
 	lines  = flag.Int("n", 300_000, "events")
 	rounds = flag.Int("rounds", 5, "runs of each, in turn")
-	only   = flag.String("only", "", "letters of the workloads, s for Redis and the store; all if empty")
+	only   = flag.String("only", "", "letters of the workloads, k for what safety costs, s for Redis and the store; all if empty")
 	out    = flag.String("o", "test/bench/RESULTS.md", "file for the results; - is standard output")
 	binary = flag.String("bin", "bin/dragonfly", "the program")
 )
@@ -107,6 +107,19 @@ func run() error {
 			if err := measure(&report, dir, bin, input, n, w); err != nil {
 				return fmt.Errorf("%s: %w", w.letter, err)
 			}
+		}
+	}
+	if *only == "" || strings.Contains(*only, "k") {
+		input := filepath.Join(dir, "in.json")
+		n, _, err := inflate(corpora[0], input, *lines)
+		if err == nil {
+			input, err = repeat(dir, input, safetyTimes)
+		}
+		if err == nil {
+			err = safetyBench(&report, dir, bin, input, n*safetyTimes)
+		}
+		if err != nil {
+			return fmt.Errorf("safety: %w", err)
 		}
 	}
 	if *only == "" || strings.Contains(*only, "s") {
@@ -200,6 +213,18 @@ func median(list []figures, f func(figures) float64) float64 {
 
 // dragonfly runs the workload from file to file.
 func dragonfly(dir, bin, input string, w workload, workers int) (figures, error) {
+	return dragonflyWith(dir, bin, input, w, workers, "")
+}
+
+// anyLedger as options lets events go to the dead letter.
+const anyLedger = "any ledger"
+
+// dragonflyWith does that with further keys in the input's row.
+func dragonflyWith(dir, bin, input string, w workload, workers int, options string) (figures, error) {
+	checked := options != anyLedger
+	if !checked {
+		options = ""
+	}
 	root := filepath.Join(dir, "root")
 	os.RemoveAll(root)
 	for _, d := range []string{"scripts", "analyzers", "log"} {
@@ -208,7 +233,7 @@ func dragonfly(dir, bin, input string, w workload, workers int) (figures, error)
 		}
 	}
 	var config strings.Builder
-	fmt.Fprintf(&config, "inputs = { {tag = \"eve\", uri = \"file://%s\", script = \"filter.lua\", default_analyzer = \"a1\", workers = %d} }\nanalyzers = {\n", input, workers)
+	fmt.Fprintf(&config, "inputs = { {tag = \"eve\", uri = \"file://%s\", script = \"filter.lua\", %sdefault_analyzer = \"a1\", workers = %d} }\nanalyzers = {\n", input, options, workers)
 	write := func(name, body string) error {
 		return os.WriteFile(filepath.Join(root, name), []byte("local count = {}\nfunction setup() end\nfunction loop(e)\n"+body+"\nend\n"), 0o644)
 	}
@@ -237,7 +262,7 @@ func dragonfly(dir, bin, input string, w workload, workers int) (figures, error)
 	if err != nil {
 		return f, fmt.Errorf("%w: %s", err, stderr.String())
 	}
-	if !strings.Contains(stderr.String(), "dead-lettered 0 + in flight 0") {
+	if checked && !strings.Contains(stderr.String(), "dead-lettered 0 + in flight 0") {
 		return f, fmt.Errorf("the ledger is not what it should be: %s", stderr.String())
 	}
 	for l := range strings.Lines(stderr.String()) {
