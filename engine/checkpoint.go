@@ -26,6 +26,8 @@ type Position struct {
 	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most 1024
 	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files
 	Finished       bool   `json:"finished"`        // a finite source, completely read and acked
+	Born           int64  `json:"born,omitempty"`  // when the file was made, in ns; 0 is unknown. Only compared for equality
+	Mark           uint32 `json:"mark,omitempty"`  // checksum of the bytes before Offset; 0 is unknown
 
 	Earlier bool `json:"-"` // from the file: it was not read since this process began
 }
@@ -178,16 +180,20 @@ type Cursor struct {
 
 type span struct {
 	end  int64
+	mark uint32 // of the bytes before end; 0 is unknown
 	done bool
 }
 
 // Track says that the input has emitted what stands before end, behind what it tracked before. The returned function
 // is the Done of that batch.
-func (cur *Cursor) Track(end int64) (done func()) {
+func (cur *Cursor) Track(end int64) (done func()) { return cur.TrackMark(end, 0) }
+
+// TrackMark is Track with the Mark of end.
+func (cur *Cursor) TrackMark(end int64, mark uint32) (done func()) {
 	cur.mu.Lock()
 	defer cur.mu.Unlock()
 	n := cur.first + len(cur.pending)
-	cur.pending = append(cur.pending, span{end: end})
+	cur.pending = append(cur.pending, span{end: end, mark: mark})
 	return func() { cur.done(n) }
 }
 
@@ -202,7 +208,7 @@ func (cur *Cursor) done(n int) {
 	cur.mu.Lock()
 	cur.pending[n-cur.first].done = true
 	for cur.head < len(cur.pending) && cur.pending[cur.head].done {
-		cur.at.Offset = cur.pending[cur.head].end
+		cur.at.Offset, cur.at.Mark = cur.pending[cur.head].end, cur.pending[cur.head].mark
 		cur.head++
 	}
 	if 2*cur.head >= len(cur.pending) { // else moving the rest would cost more than the room is worth
