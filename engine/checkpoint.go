@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"dragonfly/engine/durable"
 )
@@ -36,6 +37,7 @@ type Position struct {
 type Checkpoints struct {
 	path string   // "" keeps them in memory only
 	root *os.Root // of the directory of path, so that saving works in a chroot
+	keep error    // why the file at path must not be written over: it is there and could not be read
 
 	mu      sync.Mutex
 	old     map[string][]Position // as loaded, without those that a Cursor took over; see Start and Settle
@@ -55,6 +57,7 @@ func NewCheckpoints() *Checkpoints {
 
 // OpenCheckpoints loads the checkpoints of the file at path; a missing file is empty. A damaged file, or one of a newer
 // version, is moved aside to path.damaged, and the error says so: the checkpoints returned with it are empty and usable.
+// One that cannot be read stays: then Save fails, because the positions in it may be good.
 func OpenCheckpoints(path string) (*Checkpoints, error) {
 	c := NewCheckpoints()
 	root, err := os.OpenRoot(filepath.Dir(path))
@@ -66,11 +69,15 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
-	if err != nil {
-		return c, err
+	if err != nil && !errors.Is(err, syscall.EISDIR) {
+		c.keep = fmt.Errorf("checkpoints %q cannot be read, starting without and saving none: let this process read the file, and restart: %w", path, err)
+		return c, c.keep
 	}
 	var f checkpointFile
-	if err = json.Unmarshal(text, &f); err == nil && f.Version != checkpointVersion {
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	if err == nil && f.Version != checkpointVersion {
 		err = fmt.Errorf("version %d, this program reads %d", f.Version, checkpointVersion)
 	}
 	if err != nil {
@@ -139,6 +146,9 @@ func (c *Checkpoints) Cursor(input string, at Position) *Cursor {
 func (c *Checkpoints) Save() error {
 	if c.path == "" {
 		return nil
+	}
+	if c.keep != nil {
+		return c.keep
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

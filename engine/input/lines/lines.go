@@ -47,10 +47,11 @@ func (r *Reader) Reset(src io.Reader, offset int64) {
 }
 
 // Resume tells the Reader what stands in the source before its offset, MarkLen bytes of it at most. inLine says that a
-// checkpoint was there: if it is not behind a line end it is within a line that is too long, whose rest is skipped.
+// checkpoint was there: if it is not behind a line end, or NUL bytes, it is within a line that is too long, whose rest is
+// skipped.
 func (r *Reader) Resume(before []byte, inLine bool) {
 	r.pass(before)
-	if n := len(before); inLine && n > 0 && before[n-1] != '\n' {
+	if n := len(before); inLine && n > 0 && before[n-1] != '\n' && before[n-1] != 0 {
 		r.skip = true
 	}
 }

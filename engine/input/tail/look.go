@@ -128,7 +128,7 @@ func (in *input) scan(fresh []candidate, first bool) {
 // others returns the files beside those that the pattern matches which may belong to them, in the order in which they were
 // last written. complete says that each directory could be read.
 func (in *input) others(first bool) (list []candidate, complete bool) {
-	wanted := slices.ContainsFunc(in.past, (*past).wanted)
+	wanted := slices.ContainsFunc(in.past, func(p *past) bool { return p.wanted() && p.tries < mostTries })
 	complete = true
 	for _, p := range in.places {
 		names, err := p.list()
@@ -169,7 +169,7 @@ func (in *input) others(first bool) (list []candidate, complete bool) {
 			if q != nil && q.stays(info) {
 				q.seen = true
 				q.moved(s)
-				if !(wanted && q.copied) {
+				if !(wanted && (q.copied || pack)) {
 					continue
 				}
 			}

@@ -100,8 +100,9 @@ func unpackedSize(file *os.File, info os.FileInfo) (size int64, ok bool) {
 }
 
 // claimPacked goes on in a packed file with p, if it holds p's file. It reports whether the file is now accounted for; else
-// it is still the caller's.
-func (in *input) claimPacked(p *past, file *os.File, head []byte, s spot) bool {
+// it
+// is still the caller's.
+func (in *input) claimPacked(p *past, file *os.File, info os.FileInfo, head []byte, s spot) bool {
 	n := p.at.FingerprintLen
 	if n == 0 || n > len(head) || lines.Hash(head[:n]) != p.at.Fingerprint {
 		return false
@@ -110,6 +111,14 @@ func (in *input) claimPacked(p *past, file *os.File, head []byte, s spot) bool {
 	if err != nil || p.at.Mark != 0 && lines.Sum(before) != p.at.Mark {
 		if err == nil {
 			u.Close()
+		}
+		return false
+	}
+	if size, ok := unpackedSize(file, info); ok && size == p.at.Offset { // nothing is left
+		u.Close()
+		p.finished = true
+		if p.cursor != nil {
+			p.cursor.Finish()
 		}
 		return false
 	}
@@ -158,7 +167,7 @@ func (in *input) adoptPacked(file *os.File, info os.FileInfo, head []byte, s spo
 
 // followPacked begins to read a packed file. Its position is that of its content as if it were not packed.
 func (in *input) followPacked(file *os.File, s spot, u unpacker, before []byte, at engine.Position) *followed {
-	f := &followed{file: file, spot: s, at: at, unpack: u, reader: lines.New(u, at.Offset, in.max), sent: at.Offset}
+	f := &followed{file: file, spot: s, at: at, unpack: u, reader: lines.New(u, at.Offset, in.max), sent: at.Offset, begun: true}
 	if info, err := file.Stat(); err == nil {
 		f.id = idOf(info)
 	}

@@ -22,6 +22,7 @@ type past struct {
 	copied   bool // its lines were read from another file, of which it is a copy
 	changed  bool // it was truncated or rewritten: what it held can be in a copy only
 	told     bool // that it is gone
+	tries    int  // scans that did not find it
 	seen     bool // in this look
 	head     []byte
 	marks    []mark
@@ -30,12 +31,20 @@ type past struct {
 // mostGone bounds how many files that are gone are remembered. A packed one may still come, and is then not read again.
 const mostGone = 32
 
+// mostTries is for how many scans a file is looked for among all that are there; later among those that are new.
+const mostTries = 4
+
 // wanted reports whether p is looked for.
 func (p *past) wanted() bool { return !p.finished && !p.parked && !p.seen }
 
+// wants reports whether p is looked for, and id is a file that may be its copy.
+func (p *past) wants(id fileID) bool {
+	return p.wanted() && id != fileID{p.at.Device, p.at.Inode}
+}
+
 func (in *input) following(id fileID) *followed {
 	for _, f := range in.files {
-		if f.id == id && f.unpack == nil && !f.closed {
+		if f.id == id && !f.closed {
 			return f
 		}
 	}
@@ -148,7 +157,7 @@ func (in *input) recall(file *os.File, info os.FileInfo, s spot, present bool) b
 
 // wantedFrom reports whether a file is the copy of one that is looked for.
 func (in *input) wantedFrom(file *os.File, info os.FileInfo) bool {
-	return slices.ContainsFunc(in.past, func(p *past) bool { return p.wanted() && p.copiedTo(file, info.Size()) })
+	return slices.ContainsFunc(in.past, func(p *past) bool { return p.wants(idOf(info)) && p.copiedTo(file, info.Size()) })
 }
 
 // resumeAt follows p's file from where it was read to.
@@ -205,6 +214,7 @@ func (in *input) prune() {
 		if p.seen {
 			continue
 		}
+		p.tries++
 		if p.wanted() && !p.told {
 			p.told = true
 			in.counts.lost.Add(1)

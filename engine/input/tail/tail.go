@@ -62,6 +62,7 @@ type input struct {
 	counts      counters
 	newWatcher  func() (*fsnotify.Watcher, error)
 
+	opened  bool
 	watcher *fsnotify.Watcher // nil if the kernel has none left
 	places  []*place          // the first is that of the URI
 	files   []*followed
@@ -99,7 +100,8 @@ func New(p engine.Params) (engine.Input, error) {
 
 // Open implements engine.Opener: it takes hold of the directory, so that rotation works in a chroot too.
 func (in *input) Open(context.Context) error {
-	if in.watcher == nil {
+	if !in.opened {
+		in.opened = true
 		in.startWatcher()
 	}
 	in.places[0].hold(in)
@@ -124,7 +126,7 @@ func (in *input) Close() error {
 
 // Run implements engine.Input. It ends with ctx only.
 func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
-	if in.watcher == nil {
+	if !in.opened {
 		in.Open(ctx)
 	}
 	if !in.started && in.remember {

@@ -29,7 +29,7 @@ func (in *input) recalled(c candidate) bool {
 // claimed reports whether a candidate holds a file that is looked for: as its copy, or packed. That is then read.
 func (in *input) claimed(c candidate) bool {
 	for _, p := range slices.Clone(in.past) {
-		if !p.wanted() || (fileID{p.at.Device, p.at.Inode}) == idOf(c.info) {
+		if !p.wants(idOf(c.info)) {
 			continue
 		}
 		file, info, err := c.spot.open()
@@ -37,7 +37,7 @@ func (in *input) claimed(c candidate) bool {
 			return false // take will say it
 		}
 		if c.packed {
-			if head, err := unpackedHead(file); err == nil && in.claimPacked(p, file, head, c.spot) {
+			if head, err := unpackedHead(file); err == nil && in.claimPacked(p, file, info, head, c.spot) {
 				return true
 			}
 		} else if in.claim(p, file, info, c.spot) {

@@ -251,9 +251,9 @@ func testKills(t *testing.T, kind string, rng *rand.Rand) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel()
 	written := make(chan int, 1)
 	dice := rand.New(rand.NewPCG(rng.Uint64(), 2))
 	wg.Go(func() { written <- r.writeAndRotate(ctx, kind, dice) })

@@ -269,11 +269,10 @@ func (r *torture) settle() {
 	r.Helper()
 	for range 2 {
 		name := fmt.Sprintf("eve.json.%d", 900_000_000) // a sibling: the input reads its line when it has looked
-		r.append(name, "settled\n")
 		n := r.sum("settled")
+		r.append(name, "settled\n")
 		r.until("the input looks", func() bool { return r.sum("settled") > n })
 		os.Remove(r.path(name))
-		n = r.sum("settled")
 	}
 }
 
