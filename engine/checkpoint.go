@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"dragonfly/engine/durable"
 )
@@ -29,6 +30,8 @@ type Position struct {
 	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most 1024
 	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files
 	Finished       bool   `json:"finished"`        // a finite source, completely read and acked
+	Born           int64  `json:"born,omitempty"`  // when the file was made, in ns; 0 is unknown. Only compared for equality
+	Mark           uint32 `json:"mark,omitempty"`  // checksum of the bytes before Offset; 0 is unknown
 
 	Earlier bool `json:"-"` // from the file: it was not read since this process began
 }
@@ -37,6 +40,7 @@ type Position struct {
 type Checkpoints struct {
 	path string   // "" keeps them in memory only
 	root *os.Root // of the directory of path, so that saving works in a chroot
+	keep error    // why the file at path must not be written over: it is there and could not be read
 
 	mu      sync.Mutex
 	old     map[string][]Position // as loaded, without those that a Cursor took over; see Start and Settle
@@ -99,6 +103,7 @@ func NewCheckpoints() *Checkpoints {
 
 // OpenCheckpoints loads the checkpoints of the file at path; a missing file is empty. A damaged file, or one of a newer
 // version, is moved aside to path.damaged, and the error says so: the checkpoints returned with it are empty and usable.
+// One that cannot be read stays: then Save fails, because the positions in it may be good.
 func OpenCheckpoints(path string) (*Checkpoints, error) {
 	c := NewCheckpoints()
 	root, err := os.OpenRoot(filepath.Dir(path))
@@ -110,10 +115,14 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
-	if err != nil {
-		return c, err
+	if err != nil && !errors.Is(err, syscall.EISDIR) {
+		c.keep = fmt.Errorf("checkpoints %q cannot be read, starting without and saving none: let this process read the file, and restart: %w", path, err)
+		return c, c.keep
 	}
-	f, err := ReadCut(text)
+	var f Cut
+	if err == nil {
+		f, err = ReadCut(text)
+	}
 	if err != nil {
 		aside := filepath.Base(path) + ".damaged"
 		return c, errors.Join(fmt.Errorf("checkpoints %q cannot be read, starting without: kept as %s: %w", path, aside, err),
@@ -233,6 +242,9 @@ func (c *Checkpoints) Write(f *Cut) error {
 	if c.path == "" {
 		return nil
 	}
+	if c.keep != nil {
+		return c.keep
+	}
 	text, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		panic("BUG: checkpoints: " + err.Error())
@@ -269,16 +281,20 @@ type Cursor struct {
 
 type span struct {
 	end  int64
+	mark uint32 // of the bytes before end; 0 is unknown
 	done bool
 }
 
 // Track says that the input has emitted what stands before end, behind what it tracked before. The returned function
 // is the Done of that batch.
-func (cur *Cursor) Track(end int64) (done func()) {
+func (cur *Cursor) Track(end int64) (done func()) { return cur.TrackMark(end, 0) }
+
+// TrackMark is Track with the Mark of end.
+func (cur *Cursor) TrackMark(end int64, mark uint32) (done func()) {
 	cur.mu.Lock()
 	defer cur.mu.Unlock()
 	n := cur.first + len(cur.pending)
-	cur.pending = append(cur.pending, span{end: end})
+	cur.pending = append(cur.pending, span{end: end, mark: mark})
 	return func() { cur.done(n) }
 }
 
@@ -293,7 +309,7 @@ func (cur *Cursor) done(n int) {
 	cur.mu.Lock()
 	cur.pending[n-cur.first].done = true
 	for cur.head < len(cur.pending) && cur.pending[cur.head].done {
-		cur.at.Offset = cur.pending[cur.head].end
+		cur.at.Offset, cur.at.Mark = cur.pending[cur.head].end, cur.pending[cur.head].mark
 		cur.head++
 	}
 	if 2*cur.head >= len(cur.pending) { // else moving the rest would cost more than the room is worth

@@ -29,6 +29,11 @@ type Reader struct {
 	offset  int64  // in the stream of buf[0]
 	skip    bool   // inside a line that is too long
 	records []engine.Record
+	tail    [MarkLen]byte // the bytes before offset, at its end
+	tailLen int           // of those, so many are known
+
+	SkipZeros bool  // NUL bytes before a line are not part of it: a crash, or copytruncate under a writer that does not append, leaves runs of them
+	Zeros     int64 // NUL bytes skipped
 }
 
 // New returns a Reader of src, whose first byte stands at offset of the source. max is max_line.
@@ -38,7 +43,40 @@ func New(src io.Reader, offset int64, max int64) *Reader {
 
 // Reset goes on with another stream: what is carried is forgotten.
 func (r *Reader) Reset(src io.Reader, offset int64) {
-	*r = Reader{src: src, offset: offset, max: r.max, records: r.records}
+	*r = Reader{src: src, offset: offset, max: r.max, records: r.records, SkipZeros: r.SkipZeros, Zeros: r.Zeros}
+}
+
+// Resume tells the Reader what stands in the source before its offset, MarkLen bytes of it at most. inLine says that a
+// checkpoint was there: if it is not behind a line end, or NUL bytes, it is within a line that is too long, whose rest is
+// skipped.
+func (r *Reader) Resume(before []byte, inLine bool) {
+	r.pass(before)
+	if n := len(before); inLine && n > 0 && before[n-1] != '\n' && before[n-1] != 0 {
+		r.skip = true
+	}
+}
+
+// Before returns the bytes before Offset, as many as are known and MarkLen at most. They are valid until the next call.
+func (r *Reader) Before() []byte { return r.tail[MarkLen-r.tailLen:] }
+
+// Mark returns the checksum of the MarkLen bytes before Offset; 0 if they are not known.
+func (r *Reader) Mark() uint32 {
+	if int64(r.tailLen) < min(r.offset, MarkLen) {
+		return 0
+	}
+	return Sum(r.Before())
+}
+
+// pass notes what the offset has moved over.
+func (r *Reader) pass(b []byte) {
+	if len(b) >= MarkLen {
+		copy(r.tail[:], b[len(b)-MarkLen:])
+		r.tailLen = MarkLen
+		return
+	}
+	copy(r.tail[:], r.tail[len(b):])
+	copy(r.tail[MarkLen-len(b):], b)
+	r.tailLen = min(MarkLen, r.tailLen+len(b))
 }
 
 // Offset returns the position in the stream behind the last record returned, where an unfinished line begins.
@@ -69,6 +107,7 @@ func (r *Reader) Last() []engine.Record {
 	if r.used > 0 && !r.skip {
 		r.line(0, r.used)
 	}
+	r.pass(r.buf[:r.used])
 	r.offset += int64(r.used)
 	r.used, r.skip, r.buf = 0, false, nil
 	return r.records
@@ -103,11 +142,17 @@ func (r *Reader) split(from int) []engine.Record {
 		start, from = end+1, end+1
 	}
 	r.carry(start)
+	if r.SkipZeros && r.used > 0 && r.buf[0] == 0 && !r.skip {
+		n := zeros(r.buf[:r.used])
+		r.Zeros += int64(n)
+		r.carry(n)
+	}
 	if r.used > r.max+1 && !r.skip { // one more than max_line may be the \r of a line that fits
 		r.tooLong(0, r.used)
 		r.skip = true
 	}
 	if r.skip {
+		r.pass(r.buf[:r.used])
 		r.offset += int64(r.used)
 		r.used = 0
 	}
@@ -116,6 +161,11 @@ func (r *Reader) split(from int) []engine.Record {
 
 // line makes a record of buf[start:end].
 func (r *Reader) line(start, end int) {
+	if r.SkipZeros && end > start && r.buf[start] == 0 {
+		n := zeros(r.buf[start:end])
+		r.Zeros += int64(n)
+		start += n
+	}
 	if end > start && r.buf[end-1] == '\r' {
 		end--
 	}
@@ -138,10 +188,14 @@ func (r *Reader) tooLong(start, end int) {
 // carry drops buf[:start], whose lines are out. The unfinished line behind it stays where it is, and so does the room
 // behind that: both belong to no record yet.
 func (r *Reader) carry(start int) {
+	r.pass(r.buf[:start])
 	r.offset += int64(start)
 	r.buf = r.buf[start:]
 	r.used -= start
 }
+
+// zeros returns how many NUL bytes b begins with.
+func zeros(b []byte) int { return len(b) - len(bytes.TrimLeft(b, "\x00")) }
 
 // Drain reads src to its end and hands each read's records, with the offset behind them, to emit.
 func Drain(r *Reader, emit func(records []engine.Record, end int64) error) error {

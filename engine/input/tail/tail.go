@@ -1,21 +1,27 @@
 // Package tail follows files that grow: tail://. It survives every usual rotation: rename and create, copytruncate,
 // truncation in place, delete and recreate (also with the same inode), a symlink that moves, files that appear later.
 //
-// A file is known by its device, inode and first bytes, not by its name. One that is renamed away is read to its end and
-// kept open until nothing was written to it for some seconds; its successor is read from its start.
+// A file is known by its device, inode, birth and first bytes, and an offset in it by the bytes before, not by names and
+// times. One that is renamed away is read to its end and kept open until nothing was written to it for some seconds; its
+// successor is read from its start. Rotated files that were read are remembered while they are there, so a file beside
+// them that is unknown is new, however the clock went and however many rotations nobody saw.
+//
+//	place.go     directories: names, opening, watching
+//	look.go      what is new in them, what is gone
+//	past.go      files that were read, or are looked for
+//	copies.go    copies of followed files
+//	packed.go    compressed ones
+//	followed.go  open files: reading, truncation
 package tail
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -40,23 +46,31 @@ var Kind = engine.InputKind{
 // grace is how long a file that was rotated away must not grow before it is closed: its writer may not have noticed yet.
 const grace = 5 * time.Second
 
+// maxOpen bounds how many files are open without need: rotated ones beyond it wait for others to be read, and those that
+// match the pattern and do not grow are closed until they do.
+const maxOpen = 256
+
 type input struct {
 	tag         string
-	dir         string
-	pattern     string // in dir; may be a glob
 	max         int64
 	fromStart   bool
 	poll        time.Duration
+	grace       time.Duration
 	remember    bool
 	checkpoints *engine.Checkpoints
 	log         *slog.Logger
+	counts      counters
+	newWatcher  func() (*fsnotify.Watcher, error)
 
-	root    *os.Root // of dir, opened by Open; nil while dir does not exist
-	watcher *fsnotify.Watcher
-	watched bool
+	opened  bool
+	watcher *fsnotify.Watcher // nil if the kernel has none left
+	places  []*place          // the first is that of the URI
 	files   []*followed
-	started bool // the first look at the directory is done: files that appear now are new
-	told    string
+	past    []*past
+	started bool              // the first look at the directory is done: files that appear now are new
+	scans   int               // so many of the next looks are at all files, not at those alone that match the pattern
+	scanned time.Time         // the last time
+	told    map[string]string // conditions by path
 }
 
 var _ engine.Input = (*input)(nil)
@@ -73,10 +87,12 @@ func New(p engine.Params) (engine.Input, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(p.LogDir, path)
 	}
-	in := &input{tag: p.Tag, dir: filepath.Dir(path), pattern: filepath.Base(path), max: p.Options.Int("max_line"),
-		fromStart: fromStart || p.Options.String("from") == "start", poll: p.Options.Duration("poll"),
-		remember: p.Options.Bool("checkpoint"), checkpoints: p.Checkpoints, log: p.Log}
-	if _, err := filepath.Match(in.pattern, ""); err != nil || strings.ContainsAny(in.dir, "*?[") {
+	in := &input{tag: p.Tag, max: p.Options.Int("max_line"), fromStart: fromStart || p.Options.String("from") == "start",
+		poll: p.Options.Duration("poll"), grace: grace, remember: p.Options.Bool("checkpoint"), checkpoints: p.Checkpoints, log: p.Log,
+		counts: newCounters(p), newWatcher: newWatcher}
+	main := &place{dir: filepath.Dir(path), pattern: filepath.Base(path)}
+	in.places = []*place{main}
+	if _, err := filepath.Match(main.pattern, ""); err != nil || strings.ContainsAny(main.dir, "*?[") {
 		return nil, &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf("%q: only the last part may be a pattern, and a valid one", path)}
 	}
 	return in, nil
@@ -84,53 +100,23 @@ func New(p engine.Params) (engine.Input, error) {
 
 // Open implements engine.Opener: it takes hold of the directory, so that rotation works in a chroot too.
 func (in *input) Open(context.Context) error {
-	if in.watcher == nil {
-		w, err := fsnotify.NewBufferedWatcher(64)
-		if err != nil { // no inotify instance left: polling does
-			in.log.Warn("no notification of changes from the kernel, polling instead", "every", in.poll, "err", err)
-		}
-		in.watcher = w
+	if !in.opened {
+		in.opened = true
+		in.startWatcher()
 	}
-	in.openDir()
+	in.places[0].hold(in)
 	return nil
-}
-
-// openDir takes hold of the directory when it is there, and of its successor when it was removed and made anew.
-func (in *input) openDir() {
-	if in.root != nil && removed(in.root) {
-		in.root.Close()
-		in.root, in.watched = nil, false // the kernel took the watch back
-	}
-	if in.root == nil {
-		in.root, _ = os.OpenRoot(in.dir)
-	}
-	if in.root != nil && !in.watched && in.watcher != nil {
-		in.watched = true
-		if err := in.watcher.Add(in.dir); err != nil {
-			in.log.Warn("no notification of changes from the kernel, polling instead", "directory", in.dir, "every", in.poll, "err", err)
-		}
-	}
-}
-
-// removed reports whether a directory has no name any more.
-func removed(dir *os.Root) bool {
-	info, err := dir.Stat(".")
-	if err != nil {
-		return false
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && st.Nlink == 0
 }
 
 // Close implements engine.Closer.
 func (in *input) Close() error {
 	for _, f := range in.files {
-		f.file.Close()
+		f.close()
 	}
 	in.files = nil
 	var err error
-	if in.root != nil {
-		err = in.root.Close()
+	for _, p := range in.places {
+		err = errors.Join(err, p.close())
 	}
 	if in.watcher != nil {
 		err = errors.Join(err, in.watcher.Close())
@@ -140,10 +126,10 @@ func (in *input) Close() error {
 
 // Run implements engine.Input. It ends with ctx only.
 func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
-	if in.watcher == nil {
+	if !in.opened {
 		in.Open(ctx)
 	}
-	if !in.started {
+	if !in.started && in.remember {
 		in.resume()
 	}
 	var events chan fsnotify.Event
@@ -174,10 +160,10 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		}
 		select {
 		case ev := <-events:
-			due = ev.Op&^fsnotify.Write != 0 // something was created, renamed or removed
-			drainEvents(events, &due)
+			in.noted(ev, &due)
+			in.drainEvents(events, &due)
 		case <-faults: // the kernel's queue ran over, mostly
-			due = true
+			due, in.scans = true, 2
 		case <-look.C:
 			due = true
 		case <-ctx.Done():
@@ -186,12 +172,22 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	return nil
 }
 
+// noted takes what the kernel has told: due says that something was created, renamed or removed.
+func (in *input) noted(ev fsnotify.Event, due *bool) {
+	if ev.Op&^fsnotify.Write != 0 {
+		*due = true
+	}
+	if ev.Op&(fsnotify.Create|fsnotify.Rename) != 0 {
+		in.scans = max(in.scans, 1)
+	}
+}
+
 // drainEvents takes what else the kernel has told.
-func drainEvents(events chan fsnotify.Event, due *bool) {
+func (in *input) drainEvents(events chan fsnotify.Event, due *bool) {
 	for {
 		select {
 		case ev := <-events:
-			*due = *due || ev.Op&^fsnotify.Write != 0
+			in.noted(ev, due)
 		default:
 			return
 		}
@@ -200,133 +196,17 @@ func drainEvents(events chan fsnotify.Event, due *bool) {
 
 // readAll reads every file as far as it goes now and reports whether anything was read.
 func (in *input) readAll(ctx context.Context, emit engine.EmitFunc) (moved bool, err error) {
+	closed := false
 	for _, f := range in.files {
 		m, err := in.read(ctx, f, emit)
+		closed = closed || f.closed
 		if err != nil {
 			return moved, err
 		}
 		moved = moved || m
 	}
+	if closed {
+		in.files = slices.DeleteFunc(in.files, func(f *followed) bool { return f.closed })
+	}
 	return moved, nil
-}
-
-// look finds new and rotated files in the directory.
-func (in *input) look(now time.Time) {
-	in.openDir()
-	names, err := in.names()
-	if err != nil || len(names) == 0 {
-		in.tell("waiting for the file to appear", filepath.Join(in.dir, in.pattern))
-	}
-	seen := map[*followed]bool{}
-	for _, name := range names {
-		file, err := in.open(name)
-		if err != nil {
-			if !errors.Is(err, fs.ErrNotExist) {
-				in.tell("cannot open, trying again: "+err.Error(), name)
-			}
-			for _, f := range in.files { // it may be ours, unreadable for the moment
-				seen[f] = seen[f] || f.name == name
-			}
-			continue
-		}
-		if f := in.known(file); f != nil {
-			seen[f] = true
-			f.gone = time.Time{}
-			f.rename(in.dir, name)
-			file.Close()
-			continue
-		}
-		in.told = ""
-		if f := in.follow(file, name, !in.started && !in.fromStart); f != nil {
-			seen[f] = true
-		}
-	}
-	in.started = true
-	for _, f := range slices.Clone(in.files) {
-		if !seen[f] && f.gone.IsZero() {
-			f.gone, f.grown = now, now
-			if info, err := f.file.Stat(); err == nil {
-				in.followNewer(info.ModTime()) // more than one rotation since the last look
-			}
-		}
-	}
-	in.files = slices.DeleteFunc(in.files, func(f *followed) bool { return in.drop(f, now) })
-}
-
-// tell logs a condition once until another one comes.
-func (in *input) tell(what, path string) {
-	if key := what + path; in.told != key {
-		in.told = key
-		in.log.Info(what, "path", path)
-	}
-}
-
-// names returns the files that the pattern matches, sorted.
-func (in *input) names() ([]string, error) {
-	if !strings.ContainsAny(in.pattern, "*?[") {
-		return []string{in.pattern}, nil
-	}
-	all, err := in.list()
-	var names []string
-	for _, name := range all {
-		if ok, _ := filepath.Match(in.pattern, name); ok && !compressed(name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names, err
-}
-
-func (in *input) list() ([]string, error) {
-	if in.root == nil {
-		return nil, fs.ErrNotExist
-	}
-	d, err := in.root.Open(".")
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.Readdirnames(-1)
-}
-
-// compressed reports whether name is a rotated file that was packed: its lines were read before.
-func compressed(name string) bool {
-	switch filepath.Ext(name) {
-	case ".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip":
-		return true
-	}
-	return false
-}
-
-// open opens a file of the directory. A symlink may lead out of it.
-func (in *input) open(name string) (*os.File, error) {
-	if in.root == nil {
-		return nil, fs.ErrNotExist
-	}
-	f, err := in.root.Open(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-		f, err = os.Open(filepath.Join(in.dir, name))
-	}
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	return f, nil
-}
-
-// known returns the followed file that an open file is.
-func (in *input) known(file *os.File) *followed {
-	info, err := file.Stat()
-	if err != nil {
-		return nil
-	}
-	for _, f := range in.files {
-		if os.SameFile(f.info, info) {
-			return f
-		}
-	}
-	return nil
 }
