@@ -1,7 +1,9 @@
 package luabind
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -187,7 +189,7 @@ func (d *decoder) array() (lua.LValue, error) {
 	}
 }
 
-// text decodes the string at i. Unlike events, cjson allows control characters in strings.
+// text decodes the string at i. Unlike events, cjson allows control characters in strings, except NUL.
 func (d *decoder) text() (string, error) {
 	start, escaped := d.i+1, false
 	for i := start; i < len(d.s); i++ {
@@ -206,6 +208,8 @@ func (d *decoder) text() (string, error) {
 				return "", fmt.Errorf("Expected value but found invalid escape code at character %d", i+1)
 			}
 			i += n - 1
+		case 0:
+			return "", fmt.Errorf("Expected value but found unexpected end of string at character %d", i+1)
 		}
 	}
 	return "", fmt.Errorf("Expected value but found unexpected end of string at character %d", len(d.s)+1)
@@ -248,18 +252,19 @@ func (d *decoder) number() (lua.LValue, error) {
 	return nil, fmt.Errorf("Expected value but found invalid number at character %d", d.i+1)
 }
 
-// parseRelaxed reads the numbers that lua-cjson accepts beyond JSON: NaN, Infinity, leading zeros, hexadecimal.
+// parseRelaxed reads the numbers that lua-cjson accepts beyond JSON, those of C's strtod: NaN, Infinity, a plus sign,
+// leading zeros, hexadecimal.
 func parseRelaxed(text string) (float64, bool) {
-	lower := strings.ToLower(strings.TrimPrefix(text, "-"))
-	if n, err := strconv.ParseUint(strings.TrimPrefix(lower, "0x"), 16, 64); err == nil && strings.HasPrefix(lower, "0x") {
-		if text[0] == '-' {
-			return -float64(n), true
-		}
-		return float64(n), true
-	}
-	if lower == "" || strings.ContainsAny(lower, "_p") || text[0] == '+' {
+	lower := strings.ToLower(text)
+	bare := strings.TrimLeft(lower, "+-")
+	switch {
+	case bare == "" || len(bare) < len(text)-1 || bare[0] == '.' && text[0] != '-' || strings.Contains(bare, "_"):
 		return 0, false
+	case bare == "nan":
+		return math.NaN(), true
+	case strings.HasPrefix(bare, "0x") && !strings.Contains(bare, "p"):
+		lower += "p0"
 	}
-	n, err := strconv.ParseFloat(text, 64)
-	return n, err == nil
+	n, err := strconv.ParseFloat(lower, 64)
+	return n, err == nil || errors.Is(err, strconv.ErrRange) // out of range: an infinity
 }

@@ -336,7 +336,7 @@ func (e *encoder) splice(o *object, wantIndex bool) []lazyjson.Field {
 	}
 	defer func() { e.depth-- }()
 	fields := e.vs.members(o)
-	replaced, whole := o.touched(fields)
+	replaced, whole := o.touched()
 	if !whole {
 		e.spliceMembers(o, fields)
 		return nil
@@ -506,7 +506,7 @@ func (e *encoder) spliceMembers(o *object, fields []lazyjson.Field) {
 
 // touched reports whether any member that came with o is to be written anew, and whether all of them stay: none was
 // removed, and none was written that stands twice.
-func (o *object) touched(fields []lazyjson.Field) (replaced, whole bool) {
+func (o *object) touched() (replaced, whole bool) {
 	whole = true
 	for i := range o.ovs {
 		ov := &o.ovs[i]
@@ -514,7 +514,7 @@ func (o *object) touched(fields []lazyjson.Field) (replaced, whole bool) {
 			continue
 		}
 		replaced = true
-		if ov.value == lua.LNil || ov.set && fieldOf(fields[:ov.field], o.body, ov.key) >= 0 {
+		if ov.value == lua.LNil || ov.set && o.repeatedAt(ov.field) {
 			whole = false
 		}
 	}

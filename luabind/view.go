@@ -17,18 +17,20 @@ import (
 type object struct {
 	lua.LTable // must be first: viewOf casts its address; holds only what is set under keys that are not strings
 
-	body    string
-	fields  []lazyjson.Field // members in order; valid if indexed
-	off     uint32           // of the brace in body
-	end     uint32           // behind the closing brace
-	indexed bool
-	root    bool     // the whole body is this object
-	dirty   bool     // something here or below was written
-	loose   bool     // an array here or below was handed out: a plain table, whose changes nobody reports
-	dups    dupState // whether a key stands twice
-	parent  *object
-	ovs     []overlay
-	seen    int // position of the last key that next returned
+	body     string
+	fields   []lazyjson.Field // members in order; valid if indexed
+	off      uint32           // of the brace in body
+	end      uint32           // behind the closing brace
+	indexed  bool
+	root     bool     // the whole body is this object
+	dirty    bool     // something here or below was written
+	loose    bool     // an array here or below was handed out: a plain table, whose changes nobody reports
+	dups     dupState // whether a key stands twice
+	searches uint8    // of a key among many members; see fieldOf
+	parent   *object
+	ovs      []overlay
+	seen     int    // position of the last key that next returned
+	big      *large // nil for all but very large events
 }
 
 // overlay is one touched member: a container that was read, a value that was written, or a deletion.
@@ -130,6 +132,9 @@ func (vs *views) value(body string, index []lazyjson.Field) lua.LValue {
 func (vs *views) newChild(parent *object, body string, f *lazyjson.Field) *object {
 	o := &object{body: body, off: f.ValOff, end: f.ValEnd, parent: parent}
 	o.Metatable = vs.meta
+	if f.ValEnd-f.ValOff > longContainer {
+		o.big = &large{nest: parent.nest()}
+	}
 	return o
 }
 
@@ -143,7 +148,7 @@ func (vs *views) members(o *object) []lazyjson.Field {
 			o.off++
 		}
 	}
-	o.fields = vs.scan(o.body, o.off)
+	o.fields = vs.scan(o, o.off, o.end)
 	o.indexed = true
 	return o.fields
 }
@@ -151,14 +156,21 @@ func (vs *views) members(o *object) []lazyjson.Field {
 // slabLen is how many members of neighbouring containers share one allocation.
 const slabLen = 512
 
-// scan indexes the container at body[off].
-func (vs *views) scan(body string, off uint32) []lazyjson.Field {
+// scan indexes the container at o.body[off:end].
+func (vs *views) scan(o *object, off, end uint32) []lazyjson.Field {
 	const room = 24
 	if cap(vs.slab)-len(vs.slab) < room {
 		vs.slab = make([]lazyjson.Field, 0, slabLen)
 	}
 	from := len(vs.slab)
-	all := lazyjson.Members(vs.slab, body, off)
+	var all []lazyjson.Field
+	if end-off <= longContainer {
+		all = lazyjson.Members(vs.slab, o.body, off)
+	} else if spans := o.nest().spansOf(o.body, end-off); spans != nil {
+		all = spans.Members(vs.slab, o.body, off)
+	} else {
+		all = lazyjson.Members(vs.slab, o.body, off)
+	}
 	fields := all[from:len(all):len(all)]
 	if vs.slab = all; cap(all) > slabLen {
 		vs.slab = nil
@@ -177,16 +189,6 @@ func (vs *views) fieldRoom(n int) []lazyjson.Field {
 	from := len(vs.slab)
 	vs.slab = vs.slab[:from+n]
 	return vs.slab[from : from : from+n]
-}
-
-// overlayOf returns the position in ovs of the member key, or -1.
-func (o *object) overlayOf(key string) int {
-	for i := range o.ovs {
-		if o.ovs[i].key == key {
-			return i
-		}
-	}
-	return -1
 }
 
 // fieldOf returns the position of the last member with this key, or -1.
@@ -210,8 +212,8 @@ func (vs *views) get(o *object, key string) lua.LValue {
 			return o.ovs[i].value
 		}
 	}
-	fields := vs.members(o)
-	if i := fieldOf(fields, o.body, key); i >= 0 {
+	vs.members(o)
+	if i := o.fieldOf(key); i >= 0 {
 		return vs.read(o, i)
 	}
 	return lua.LNil
@@ -238,7 +240,7 @@ func (vs *views) read(o *object, i int) lua.LValue {
 
 // newArray decodes an array into a plain table: scalars at once, objects as views, arrays likewise.
 func (vs *views) newArray(o *object, body string, f *lazyjson.Field) *array {
-	a := &array{body: body, off: f.ValOff, end: f.ValEnd, fields: vs.scan(body, f.ValOff)}
+	a := &array{body: body, off: f.ValOff, end: f.ValEnd, fields: vs.scan(o, f.ValOff, f.ValEnd)}
 	a.table = vs.L.CreateTable(len(a.fields), 0)
 	a.table.Metatable = vs.arrayMeta
 	a.values = make([]lua.LValue, len(a.fields))
@@ -271,8 +273,8 @@ func (vs *views) set(o *object, key string, v lua.LValue) {
 		ov.value, ov.set, ov.array = v, true, nil // a deleted new member stays: next may be asked what follows it
 		return
 	}
-	fields := vs.members(o)
-	i := fieldOf(fields, o.body, key)
+	vs.members(o)
+	i := o.fieldOf(key)
 	if i < 0 && v == lua.LNil {
 		return
 	}
@@ -284,6 +286,9 @@ func (o *object) add(ov overlay) {
 		o.ovs = make([]overlay, 0, 2)
 	} else if len(o.ovs) >= 16 && len(o.ovs) == cap(o.ovs) {
 		o.ovs = slices.DeleteFunc(o.ovs, func(old overlay) bool { return old.field < 0 && old.value == lua.LNil })
+		if o.big != nil {
+			o.big.ovs, o.big.indexed = keyIndex{}, 0
+		}
 	}
 	o.ovs = append(o.ovs, ov)
 }
@@ -329,6 +334,12 @@ func (vs *views) hasDups(o *object) bool {
 	if o.dups == dupsUnknown {
 		o.dups = dupsNone
 		fields := vs.members(o)
+		if len(fields) >= manyMembers {
+			if o.indexFields().repeated {
+				o.dups = dupsSome
+			}
+			return o.dups == dupsSome
+		}
 		var mask uint64
 		for i := range fields {
 			f := &fields[i]
@@ -365,7 +376,7 @@ func (vs *views) next(L *lua.LState, o *object, key lua.LValue) (lua.LValue, lua
 	dups := vs.hasDups(o)
 	for ; i < len(fields); i++ {
 		k := fields[i].Key(o.body)
-		if dups && fieldOf(fields[i+1:], o.body, k) >= 0 {
+		if dups && o.fieldOf(k) != i {
 			continue // it is shown where it stands last
 		}
 		v := lua.LValue(nil)
@@ -401,7 +412,7 @@ func (vs *views) position(o *object, key string) int {
 	if at(o.seen) {
 		return o.seen
 	}
-	if i := fieldOf(fields, o.body, key); i >= 0 {
+	if i := o.fieldOf(key); i >= 0 {
 		return i
 	}
 	if i := o.overlayOf(key); i >= 0 && o.ovs[i].field < 0 {
@@ -423,7 +434,7 @@ func (vs *views) materialize(o *object) {
 		p.dirty = true
 	}
 	o.Metatable = lua.LNil
-	o.ovs, o.fields, o.body = nil, nil, ""
+	o.ovs, o.fields, o.body, o.big = nil, nil, "", nil
 	for i := range keys {
 		o.LTable.RawSet(keys[i], values[i])
 	}

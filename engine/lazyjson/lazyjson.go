@@ -6,9 +6,11 @@
 package lazyjson
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/bits"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -442,6 +444,13 @@ func explain(b []byte, i int) error {
 		}
 	case b[i] < ' ':
 		return &SyntaxError{i, fmt.Sprintf("control character 0x%02x", b[i])}
+	case i == 0 && bytes.HasPrefix(b, []byte("\xef\xbb\xbf")):
+		return &SyntaxError{i, "a byte order mark: JSON begins without it"}
+	case b[i] >= utf8.RuneSelf:
+		if r, _ := utf8.DecodeRune(b[i:]); r != utf8.RuneError {
+			return &SyntaxError{i, fmt.Sprintf("unexpected %+q", r)}
+		}
+		return &SyntaxError{i, fmt.Sprintf("unexpected byte 0x%02x", b[i])}
 	}
 	return &SyntaxError{i, fmt.Sprintf("unexpected %q", b[i])}
 }

@@ -52,6 +52,9 @@ func TestSyntaxErrorNamesThePlace(t *testing.T) {
 	f(`{"a":1,}`, `invalid JSON at byte 7: unexpected '}'`)
 	f("{\"a\":\"\x01\"}", `invalid JSON at byte 6: control character 0x01`)
 	f(strings.Repeat("[", 5000), `invalid JSON at byte 1000: nested deeper than 1000`)
+	f("\ufeff{}", `invalid JSON at byte 0: a byte order mark: JSON begins without it`)
+	f("{\u00a0}", `invalid JSON at byte 1: unexpected '\u00a0'`)
+	f("{\xff}", `invalid JSON at byte 1: unexpected byte 0xff`)
 	f(`["`+strings.Repeat("x", 20), `invalid JSON at byte 22: unexpected end`)
 }
 
