@@ -55,8 +55,8 @@ type trial struct {
 }
 
 const (
-	burnShare = 10  // a script may burn 1/burnShare of the time
-	burnCalls = 1.5 // stopped calls: two within five times their limit are too many
+	burnShare = 10          // a script may burn 1/burnShare of the time
+	burnCalls = 1.5         // stopped calls: two within five times their limit are too many
 	burnLimit = time.Second // a stopped call counts at most as much
 	maxPause  = 10 * time.Minute
 )

@@ -228,6 +228,20 @@ func (c *Checkpoints) Stages() []string {
 	return slices.Sorted(maps.Keys(c.states))
 }
 
+// SaveStart saves where an input begins, beside what the last Cut says of the others.
+func (c *Checkpoints) SaveStart(input string) error {
+	c.mu.Lock()
+	f := *c.last
+	f.Version, f.Inputs = checkpointVersion, maps.Clone(f.Inputs)
+	if f.Inputs == nil {
+		f.Inputs = map[string][]Position{}
+	}
+	f.Inputs[input] = c.positions(input)
+	c.last = &f
+	c.mu.Unlock()
+	return c.Write(&f)
+}
+
 // Forget removes what the scripts of stages kept.
 func (c *Checkpoints) Forget(stages ...string) {
 	c.mu.Lock()

@@ -52,7 +52,7 @@ func (in *input) look(now time.Time) {
 	}
 	in.started = true
 	if first && in.remember {
-		in.checkpoints.Save() // a crash from now on loses nothing; if it fails, the engine tells
+		in.checkpoints.SaveStart(in.tag) // a crash from now on loses nothing; if it fails, the engine tells
 	}
 	in.tidy(now)
 }
