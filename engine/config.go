@@ -16,13 +16,15 @@ type Config struct {
 	Analyzers []StageRow
 	Outputs   []OutputRow // the user's, in order
 
-	MaxInFlight      int           // events between the inputs and their acks, default 2048
-	MaxInFlightBytes int64         // bytes likewise, default 8 MiB
-	ScriptTimeout    time.Duration // limit of one call of loop, default 1 s, 0 is none; a row's script_timeout overrides it
-	DrainTimeout     time.Duration // limit of the drain at shutdown, default 10 s
-	StatsInterval    time.Duration // of the stats log, default 60 s
-	Listen           string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
-	DeadLetter       string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
+	MaxInFlight        int           // events between the inputs and their acks, default 2048
+	MaxInFlightBytes   int64         // bytes likewise, default 8 MiB
+	ScriptTimeout      time.Duration // limit of one call of loop, default 1 s, 0 is none; a row's script_timeout overrides it
+	ScriptMemory       int64         // bytes that an interpreter may hold, default 256 MiB, 0 is no limit; a row's script_memory overrides it
+	ScriptInstructions uint64        // limit of one call, default 0, which is none; a row's script_instructions overrides it
+	DrainTimeout       time.Duration // limit of the drain at shutdown, default 10 s
+	StatsInterval      time.Duration // of the stats log, default 60 s
+	Listen             string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
+	DeadLetter         string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
 
 	Redis   Redis
 	Store   Store
@@ -72,6 +74,8 @@ type StageRow struct {
 	Workers         int      // shards, default 1; "auto" is one per CPU
 	ShardBy         []string // field paths ("src_ip", "flow.src_ip"); empty spreads events evenly. Several make an order-free tuple
 	Timeout         time.Duration
+	Memory          int64  // bytes that the interpreter of a worker may hold; 0 is no limit
+	Instructions    uint64 // limit of one call; 0 is none
 	Line            int
 }
 

@@ -23,6 +23,8 @@ type ScriptEnv struct {
 	DefaultAnalyzer string // "" is none: the global stays nil
 	DefaultOutput   string
 	Timeout         time.Duration // limit of one call of a callback; 0 is none
+	Memory          int64         // bytes that the interpreter may hold; 0 is no limit
+	Instructions    uint64        // limit of one call of a callback; 0 is none. Scripts that cannot loop are not counted
 	Router          Router
 	Log             *slog.Logger
 }
@@ -44,6 +46,22 @@ type ScriptError struct {
 	Msg     string // Lua's message without the position
 	Timeout bool   // stopped by script_timeout
 	Trace   string // Lua stack, several lines; may be empty
+
+	Memory       bool // stopped by script_memory: the interpreter is replaced before the next call
+	Instructions bool // stopped by script_instructions
+}
+
+// Reason returns the reason of the dead letter of the event.
+func (e *ScriptError) Reason() string {
+	switch {
+	case e.Timeout:
+		return ReasonTimeout
+	case e.Memory:
+		return ReasonMemory
+	case e.Instructions:
+		return ReasonInstructions
+	}
+	return ReasonScript
 }
 
 func (e *ScriptError) Error() string {

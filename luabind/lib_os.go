@@ -427,6 +427,7 @@ func (f *luaFile) readOne(L *lua.LState, format string) int {
 	switch {
 	case strings.HasPrefix(format, "a"):
 		b, err := io.ReadAll(io.LimitReader(f.r, maxString))
+		limitsOf(L).room(L, len(b))
 		if err != nil {
 			return failed(L, err)
 		}

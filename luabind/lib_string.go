@@ -153,6 +153,7 @@ func (lib *stringLib) mapBytes(L *lua.LState, low, high byte, shift int) int {
 		L.Push(lua.LString(s))
 		return 1
 	}
+	lib.lim.room(L, len(s))
 	b := []byte(s)
 	for ; i < len(b); i++ {
 		if b[i] >= low && b[i] <= high {
@@ -165,6 +166,7 @@ func (lib *stringLib) mapBytes(L *lua.LState, low, high byte, shift int) int {
 
 func (lib *stringLib) reverse(L *lua.LState) int {
 	s := str(L, 1)
+	lib.lim.room(L, len(s))
 	b := make([]byte, len(s))
 	for i := range b {
 		b[i] = s[len(s)-1-i]
@@ -185,6 +187,7 @@ func (lib *stringLib) rep(L *lua.LState) int {
 	if n > maxString/(len(s)+len(sep)) {
 		L.RaiseError("resulting string too large")
 	}
+	lib.lim.room(L, n*(len(s)+len(sep)))
 	if sep == "" {
 		L.Push(lua.LString(strings.Repeat(s, n)))
 	} else {

@@ -39,8 +39,9 @@ func bufferModule(vs *views) module {
 }
 
 type bufferLib struct {
-	vs   *views
-	meta *lua.LTable
+	vs    *views
+	meta  *lua.LTable
+	steps int // values encoded
 }
 
 // buffer is a string buffer of a script.
@@ -99,12 +100,19 @@ func (lib *bufferLib) metatable() *lua.LTable {
 			return 1
 		}
 	}
-	text := func(L *lua.LState) int { L.Push(lua.LString(checkBuffer(L, 1).rest())); return 1 }
+	text := func(L *lua.LState) int {
+		b := checkBuffer(L, 1)
+		lib.vs.lim.room(L, len(b.rest()))
+		L.Push(lua.LString(b.rest()))
+		return 1
+	}
 	methods := L.NewTable()
 	setFuncs(L, methods, map[string]lua.LGFunction{
 		"put": self(func(L *lua.LState, b *buffer) {
 			for i := 2; i <= L.GetTop(); i++ {
-				b.data = append(b.data, lib.text(L, i)...)
+				s := lib.text(L, i)
+				lib.vs.lim.room(L, len(s)+len(b.data)/8)
+				b.data = append(b.data, s...)
 				b.check(L)
 			}
 		}),
@@ -125,6 +133,7 @@ func (lib *bufferLib) metatable() *lua.LTable {
 		"skip":  self(func(L *lua.LState, b *buffer) { b.from += min(max(integer(L, 2), 0), len(b.rest())) }),
 		"get": func(L *lua.LState) int {
 			b := checkBuffer(L, 1)
+			lib.vs.lim.room(L, len(b.rest()))
 			top := L.GetTop()
 			if top == 1 {
 				L.Push(lua.LString(b.take(len(b.rest()))))
@@ -163,7 +172,9 @@ func (lib *bufferLib) metatable() *lua.LTable {
 		"__tostring": text,
 		"__len":      func(L *lua.LState) int { L.Push(lua.LNumber(len(checkBuffer(L, 1).rest()))); return 1 },
 		"__concat": func(L *lua.LState) int {
-			L.Push(lua.LString(lib.text(L, 1) + lib.text(L, 2)))
+			a, b := lib.text(L, 1), lib.text(L, 2)
+			lib.vs.lim.room(L, len(a)+len(b))
+			L.Push(lua.LString(a + b))
 			return 1
 		},
 	})
@@ -205,6 +216,14 @@ func appendU124(b []byte, n uint32) []byte {
 func (lib *bufferLib) encode(L *lua.LState, b []byte, v lua.LValue, depth int) []byte {
 	if len(b) > maxString {
 		L.RaiseError("buffer too large (limit %d bytes)", maxString)
+	}
+	if s, ok := v.(lua.LString); ok {
+		lib.vs.lim.room(L, len(s)+16)
+	} else {
+		lib.vs.lim.room(L, 16)
+	}
+	if lib.steps++; lib.steps%stepsPerCheck == 0 {
+		lib.vs.lim.check(L)
 	}
 	switch v := v.(type) {
 	case *lua.LNilType:
@@ -286,6 +305,7 @@ type bufferDecoder struct {
 	L    *lua.LState
 	null lua.LValue
 	s    string
+	made int // bytes that the budget does not know of
 	gaps int // slots of arrays that large integer keys have left empty
 }
 
@@ -343,6 +363,12 @@ func (d *bufferDecoder) value(depth int) lua.LValue {
 }
 
 func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
+	if d.made += arrayCost; d.made > 16*bigString {
+		lim := limitsOf(d.L)
+		lim.check(d.L)
+		lim.room(d.L, d.made)
+		d.made = 0
+	}
 	t := d.L.CreateTable(0, 0)
 	last, members := 0, 0
 	if tag&6 != 0 {
@@ -356,9 +382,11 @@ func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
 		first = 1
 	}
 	for i := first; i < last; i++ {
+		d.made += valueCost
 		t.RawSet(lua.LNumber(i), d.value(depth))
 	}
 	for range members {
+		d.made += memberCost
 		k := d.value(depth)
 		v := d.value(depth)
 		if v == lua.LNil {

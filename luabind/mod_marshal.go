@@ -69,6 +69,7 @@ type marshaller struct {
 	vs        *views
 	buf       []byte
 	holes     int
+	charged   int // bytes of buf that the budget knows of
 	seen      map[*lua.LTable]int
 	persisted map[*lua.LTable]lua.LValue // what __persist returned
 	constants map[lua.LValue]int
@@ -93,12 +94,22 @@ func (m *marshaller) text(kind byte, s string) {
 	if len(m.buf)+len(s) > maxString {
 		m.L.RaiseError("marshalled value is longer than %d bytes", maxString)
 	}
+	if len(s) > bigString {
+		limitsOf(m.L).room(m.L, len(s))
+		m.charged += len(s)
+	}
 	m.buf = append(binary.AppendUvarint(append(m.buf, kind), uint64(len(s))), s...)
 }
 
 func (m *marshaller) value(v lua.LValue, depth int) {
 	if depth > marshalDepth {
 		m.L.RaiseError("value is nested too deep")
+	}
+	if n := len(m.buf) - m.charged; n > bigString {
+		m.charged = len(m.buf)
+		lim := limitsOf(m.L)
+		lim.room(m.L, n)
+		lim.check(m.L)
 	}
 	if m.constant(v) {
 		return
@@ -214,6 +225,7 @@ type unmarshaller struct {
 	vs        *views
 	s         string
 	holes     int
+	made      int // bytes that the budget does not know of
 	tables    []*lua.LTable
 	constants *lua.LTable // may be nil
 }
@@ -307,6 +319,12 @@ func (u *unmarshaller) constant() lua.LValue {
 }
 
 func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
+	if u.made += objectCost; u.made > 16*bigString {
+		lim := limitsOf(u.L)
+		lim.check(u.L)
+		lim.room(u.L, u.made)
+		u.made = 0
+	}
 	t := u.L.CreateTable(0, 1)
 	if kind == mArray {
 		t.Metatable = u.vs.arrayMeta
@@ -321,6 +339,7 @@ func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
 		if v == nil || v == lua.LNil || k == lua.LNil {
 			u.bad()
 		}
+		u.made += valueCost
 		if n, ok := k.(lua.LNumber); ok {
 			if u.holes += holes(t.MaxN(), n); n != n || u.holes > marshalHoles {
 				u.bad()
