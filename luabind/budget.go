@@ -191,17 +191,27 @@ const (
 // bigString is the length in bytes from which on functions that are called often look at the budget.
 const bigString = 4 << 10
 
+// longString is the length in bytes of arguments that are worth a look at the time: host functions go through them.
+const longString = 16 << 10
+
 // room says that a host function is about to make n bytes. It raises if they are more than script_memory leaves, or than
 // a string may have. A nil limits has no budget.
-func (l *limits) room(L *lua.LState, n int) {
-	if err := l.take(n); err != nil {
+func (l *limits) room(L *lua.LState, n int) { l.grow(L, n, n) }
+
+// grow is room for a result that is made part by part: n bytes more, total together. Nobody else sees it before it is
+// ready.
+func (l *limits) grow(L *lua.LState, n, total int) {
+	if err := l.take(n, total); err != nil {
 		L.RaiseError("%s", err.Error())
 	}
 }
 
-// take is room for those who pass errors on.
-func (l *limits) take(n int) error {
-	if n > maxString {
+// take is grow for those who pass errors on. It also fails when the call has been stopped.
+func (l *limits) take(n, total int) error {
+	if l != nil && l.stopped() {
+		return stopError{l.stopText()}
+	}
+	if total > maxString && (l == nil || l.budget.memory <= 0 || int64(total) <= l.budget.memory) {
 		return fmt.Errorf("resulting string too large (limit %d bytes)", maxString)
 	}
 	if l == nil || l.budget.memory <= 0 {
@@ -209,10 +219,10 @@ func (l *limits) take(n int) error {
 	}
 	b := &l.budget
 	b.made += int64(n)
-	if int64(n) <= b.memory && (b.made < b.step || !b.due(b.made)) {
+	if int64(total) <= b.memory && (b.made < b.step || !b.due(b.made)) {
 		return nil
 	}
-	if int64(n) > b.memory || b.over(int64(n)) {
+	if int64(total) > b.memory || b.over(int64(total)) {
 		l.exceed(causeMemory)
 		return stopError{errMemory}
 	}

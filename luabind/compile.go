@@ -42,6 +42,9 @@ func compileScript(name, source string) (*code, error) {
 	if err != nil {
 		return nil, parseError(name, err)
 	}
+	if err := checkNesting(text, chunk); err != nil {
+		return nil, &engine.ScriptError{Script: name, Msg: err.Error()}
+	}
 	c := &code{name: name}
 	c.mayLoop, c.requires = analyze(chunk)
 	r := &rewriter{taken: map[string]bool{}}
@@ -103,7 +106,7 @@ func concat(L *lua.LState) int {
 			return 1
 		}
 		if len(out)-charged > bigString {
-			limitsOf(L).room(L, len(out)-charged)
+			limitsOf(L).grow(L, len(out)-charged, len(out))
 			charged = len(out)
 		}
 		if len(out) > maxString {

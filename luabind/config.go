@@ -125,6 +125,9 @@ func (c *config) run(source []byte) (map[string]lua.LValue, error) {
 	if err != nil {
 		return nil, c.syntaxError(err)
 	}
+	if err := checkNesting(string(source), chunk); err != nil {
+		return nil, &engine.ConfigError{File: c.file, Msg: err.Error()}
+	}
 	c.findLines(chunk)
 	proto, err := lua.Compile(chunk, c.file)
 	if err != nil {

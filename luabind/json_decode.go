@@ -19,6 +19,7 @@ type decoder struct {
 	maxDepth int
 	invalid  bool // NaN, Infinity, hexadecimal numbers
 	made     int  // bytes of tables that the budget does not know of
+	total    int  // and of those it knows of
 }
 
 // charge tells the budget now and then how much was made.
@@ -27,10 +28,8 @@ func (d *decoder) charge(n int) error {
 		return nil
 	}
 	n, d.made = d.made, 0
-	if lim := d.vs.lim; lim != nil && lim.stopped() {
-		return stopError{lim.stopText()}
-	}
-	return d.vs.lim.take(n)
+	d.total += n
+	return d.vs.lim.take(n, d.total)
 }
 
 // What decoded tables take about, in bytes.

@@ -40,14 +40,8 @@ type encoder struct {
 func (e *encoder) charge() {
 	n := len(e.buf) - e.charged
 	e.charged = len(e.buf)
-	if err := e.vs.lim.take(n); err != nil && e.err == nil {
+	if err := e.vs.lim.take(n, len(e.buf)); err != nil && e.err == nil {
 		e.err = err
-	}
-	if len(e.buf) > maxString {
-		e.fail("Cannot serialise: more than %d bytes", maxString)
-	}
-	if e.vs.lim != nil && e.vs.lim.stopped() && e.err == nil {
-		e.err = stopError{e.vs.lim.stopText()}
 	}
 }
 
@@ -244,7 +238,7 @@ func (e *encoder) value(v lua.LValue) {
 
 func (e *encoder) text(s string) {
 	if len(s) > bigString {
-		if err := e.vs.lim.take(len(s)); err != nil && e.err == nil {
+		if err := e.vs.lim.take(len(s), len(e.buf)+len(s)); err != nil && e.err == nil {
 			e.err = err
 			return
 		}

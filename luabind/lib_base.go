@@ -429,7 +429,7 @@ func luaLoad(L *lua.LState) int {
 			if s == lua.LNil || lua.LVAsString(s) == "" {
 				break
 			}
-			limitsOf(L).room(L, len(lua.LVAsString(s)))
+			limitsOf(L).grow(L, len(lua.LVAsString(s)), source.Len())
 			if source.WriteString(lua.LVAsString(s)); source.Len() > maxString {
 				L.RaiseError("chunk too long")
 			}

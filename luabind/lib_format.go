@@ -95,7 +95,7 @@ func (lib *stringLib) directive(L *lua.LState, out []byte, verb byte, spec, flag
 		return lib.float(out, verb, flags, width, precision, num(L, arg))
 	case 'q':
 		s := str(L, arg)
-		lib.lim.room(L, len(out)/8+2*len(s))
+		lib.lim.grow(L, 2*len(s), len(out)+2*len(s))
 		return quoteLua(out, s)
 	case 'p':
 		return pad(out, pointerText(L.CheckAny(arg)), flags, width)
@@ -108,7 +108,7 @@ func (lib *stringLib) directive(L *lua.LState, out []byte, verb byte, spec, flag
 			s = s[:precision]
 		}
 		if len(s) > bigString {
-			lib.lim.room(L, len(out)/8+2*len(s))
+			lib.lim.grow(L, len(s), len(out)+len(s))
 		}
 		return pad(out, []byte(s), flags, width)
 	}

@@ -159,13 +159,14 @@ func (lib *stringLib) gsub(L *lua.LState) int {
 			charged = len(s)
 			out = make([]byte, 0, len(s)+16)
 		}
-		n++
+		if n++; n%256 == 0 {
+			lib.lim.check(L)
+		}
 		out = append(out, s[at:start]...)
 		out = lib.replacement(L, m, out, repl, start, end)
 		if len(out)-charged > bigString {
-			lib.lim.room(L, len(out)-charged)
+			lib.lim.grow(L, len(out)-charged, len(out))
 			charged = len(out)
-			lib.lim.check(L)
 		}
 		if len(out) > maxString {
 			L.RaiseError("resulting string too large")

@@ -35,6 +35,9 @@ func openString(L *lua.LState, lim *limits) {
 func str(L *lua.LState, n int) string {
 	switch v := L.Get(n).(type) {
 	case lua.LString:
+		if len(v) > longString {
+			limitsOf(L).check(L)
+		}
 		return string(v)
 	case lua.LNumber:
 		return formatNumber(float64(v))

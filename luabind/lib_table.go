@@ -47,9 +47,8 @@ func tableConcat(L *lua.LState) int {
 			out = append(out, sep...)
 		}
 		if len(out)-charged > bigString {
-			lim.room(L, len(out)-charged)
+			lim.grow(L, len(out)-charged, len(out))
 			charged = len(out)
-			lim.check(L)
 		}
 		if len(out) > maxString {
 			L.RaiseError("resulting string too large")

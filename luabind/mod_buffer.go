@@ -39,9 +39,8 @@ func bufferModule(vs *views) module {
 }
 
 type bufferLib struct {
-	vs    *views
-	meta  *lua.LTable
-	steps int // values encoded
+	vs   *views
+	meta *lua.LTable
 }
 
 // buffer is a string buffer of a script.
@@ -218,12 +217,9 @@ func (lib *bufferLib) encode(L *lua.LState, b []byte, v lua.LValue, depth int) [
 		L.RaiseError("buffer too large (limit %d bytes)", maxString)
 	}
 	if s, ok := v.(lua.LString); ok {
-		lib.vs.lim.room(L, len(s)+16)
+		lib.vs.lim.grow(L, len(s)+16, len(b)+len(s))
 	} else {
-		lib.vs.lim.room(L, 16)
-	}
-	if lib.steps++; lib.steps%stepsPerCheck == 0 {
-		lib.vs.lim.check(L)
+		lib.vs.lim.grow(L, 16, len(b))
 	}
 	switch v := v.(type) {
 	case *lua.LNilType:
@@ -302,11 +298,12 @@ func (lib *bufferLib) encodeTable(L *lua.LState, b []byte, t *lua.LTable, depth 
 
 // bufferDecoder reads one value; s is what follows.
 type bufferDecoder struct {
-	L    *lua.LState
-	null lua.LValue
-	s    string
-	made int // bytes that the budget does not know of
-	gaps int // slots of arrays that large integer keys have left empty
+	L     *lua.LState
+	null  lua.LValue
+	s     string
+	made  int // bytes that the budget does not know of
+	total int // and those it knows of
+	gaps  int // slots of arrays that large integer keys have left empty
 }
 
 // maxGaps is the most empty slots of one decode: an integer key takes room for all below it.
@@ -364,9 +361,8 @@ func (d *bufferDecoder) value(depth int) lua.LValue {
 
 func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
 	if d.made += arrayCost; d.made > 16*bigString {
-		lim := limitsOf(d.L)
-		lim.check(d.L)
-		lim.room(d.L, d.made)
+		d.total += d.made
+		limitsOf(d.L).grow(d.L, d.made, d.total)
 		d.made = 0
 	}
 	t := d.L.CreateTable(0, 0)

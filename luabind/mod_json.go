@@ -42,7 +42,8 @@ func jsonModule(vs *views) module {
 				body, _, err := vs.encode(L.CheckAny(1), false)
 				var b bytes.Buffer
 				if err == nil {
-					err = vs.lim.take(prettyLen(body, len(indent)))
+					n := prettyLen(body, len(indent))
+					err = vs.lim.take(n, n)
 				}
 				if err == nil {
 					err = json.Indent(&b, []byte(body), "", indent)

@@ -95,7 +95,7 @@ func (m *marshaller) text(kind byte, s string) {
 		m.L.RaiseError("marshalled value is longer than %d bytes", maxString)
 	}
 	if len(s) > bigString {
-		limitsOf(m.L).room(m.L, len(s))
+		limitsOf(m.L).grow(m.L, len(s), len(m.buf)+len(s))
 		m.charged += len(s)
 	}
 	m.buf = append(binary.AppendUvarint(append(m.buf, kind), uint64(len(s))), s...)
@@ -107,9 +107,7 @@ func (m *marshaller) value(v lua.LValue, depth int) {
 	}
 	if n := len(m.buf) - m.charged; n > bigString {
 		m.charged = len(m.buf)
-		lim := limitsOf(m.L)
-		lim.room(m.L, n)
-		lim.check(m.L)
+		limitsOf(m.L).grow(m.L, n, len(m.buf))
 	}
 	if m.constant(v) {
 		return
@@ -226,6 +224,7 @@ type unmarshaller struct {
 	s         string
 	holes     int
 	made      int // bytes that the budget does not know of
+	total     int // and those it knows of
 	tables    []*lua.LTable
 	constants *lua.LTable // may be nil
 }
@@ -320,9 +319,8 @@ func (u *unmarshaller) constant() lua.LValue {
 
 func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
 	if u.made += objectCost; u.made > 16*bigString {
-		lim := limitsOf(u.L)
-		lim.check(u.L)
-		lim.room(u.L, u.made)
+		u.total += u.made
+		limitsOf(u.L).grow(u.L, u.made, u.total)
 		u.made = 0
 	}
 	t := u.L.CreateTable(0, 1)
