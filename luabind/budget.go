@@ -10,9 +10,9 @@ import (
 )
 
 // gopher-lua keeps integer keys below MaxArrayIndex in a slice without holes, so that one assignment to t[2^26-1] takes
-// 1 GB, beyond anybody's control. Up to this key it takes 256 MB; more elements than that take more than script_memory's
-// default anyway. Keys above it are kept as any other key, and # does not see them.
-var _ = func() int { lua.MaxArrayIndex = 1 << 24; return 0 }()
+// 1 GB, beyond anybody's control. Up to this key it takes 128 MB; a list of more elements is hardly within script_memory's
+// default. Keys above it are kept as any other key, and # does not see them.
+var _ = func() int { lua.MaxArrayIndex = 1 << 23; return 0 }()
 
 // budget is the memory and the instructions that one interpreter may use. Only its worker touches it.
 //
@@ -31,6 +31,7 @@ type budget struct {
 
 	steps uint64 // instructions of the interpreter, where gopher-lua asks Done
 	look  uint64 // count of steps at which atStep is called
+	later uint64 // count of steps at which that looks at the heap though the watchdog does not ask for it
 	first uint64 // steps at the beginning of the call
 
 	heap     int64 // least heap of the process since the last measurement; 0: none yet
@@ -53,6 +54,7 @@ const (
 )
 
 const (
+	stepEvery   = 64                 // instructions between two calls of atStep: some host functions make megabytes
 	lookEvery   = 4096               // instructions between two looks at the heap (240 ns, 0.3 % of the time)
 	measureCost = 30                 // pause behind a measurement, as a multiple of its duration
 	idleCost    = 200                // the same where nothing has grown
@@ -64,7 +66,7 @@ func newBudget(memory int64, instructions uint64, measure func(most int64) int64
 	b := budget{memory: memory, instructions: instructions, measure: measure, warn: warn, look: math.MaxUint64}
 	if memory > 0 {
 		b.step = memory / 4
-		b.look = lookEvery
+		b.look = stepEvery
 		b.sample = heapSample()
 	}
 	return b
@@ -81,7 +83,7 @@ func (b *budget) begin() {
 func (b *budget) schedule() {
 	b.look = math.MaxUint64
 	if b.memory > 0 {
-		b.look = b.steps + lookEvery
+		b.look = b.steps + stepEvery
 	}
 	if b.instructions > 0 {
 		b.look = min(b.look, b.first+b.instructions+1)
@@ -141,8 +143,12 @@ func (l *limits) atStep() {
 	b := &l.budget
 	if b.instructions > 0 && b.steps-b.first > b.instructions {
 		l.exceed(causeInstructions)
-	} else if b.memory > 0 && !l.stopped() && b.due(b.grown()) && b.over(0) {
-		l.exceed(causeMemory)
+	} else if b.memory > 0 && (b.steps >= b.later || l.peek.Load()) && !l.stopped() {
+		l.peek.Store(false)
+		b.later = b.steps + lookEvery
+		if b.due(b.grown()) && b.over(0) {
+			l.exceed(causeMemory)
+		}
 	}
 	b.schedule()
 }

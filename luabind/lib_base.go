@@ -545,6 +545,7 @@ func sealSandbox(L *lua.LState) {
 			osLib.RawSetString(n, lua.LNil)
 		}
 	}
+	sealFiles(L)
 	seal(G, "", "dofile", "loadfile", "load", "loadstring", "module", "newproxy")
 	if dbg, ok := G.RawGetString("debug").(*lua.LTable); ok {
 		for k, v := dbg.Next(lua.LNil); k != lua.LNil; k, v = dbg.Next(k) {

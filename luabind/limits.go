@@ -17,6 +17,7 @@ type limits struct {
 	now     uint64        // number of the current call; the worker's own copy of running
 	running atomic.Uint64 // the current call, 0 while there is none: the watchdog sees a call that stays
 	stop    atomic.Uint64 // the call that has been stopped
+	peek    atomic.Bool   // set by the watchdog: the heap is to be looked at
 	budget  budget
 }
 
@@ -162,6 +163,9 @@ func (w *watchdog) look(now time.Time) {
 		if call != seen.call {
 			seen.call, seen.since = call, now
 			continue
+		}
+		if call != 0 && !l.peek.Load() {
+			l.peek.Store(true)
 		}
 		if limit := time.Duration(l.timeout.Load()); call != 0 && limit > 0 && now.Sub(seen.since) >= limit {
 			l.stop.Store(call)

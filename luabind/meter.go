@@ -2,6 +2,7 @@ package luabind
 
 import (
 	"reflect"
+	"runtime"
 	"slices"
 	"unsafe"
 
@@ -87,7 +88,15 @@ const sharedString = 64
 
 // measure returns the bytes that s holds. It may stop when it has found more than most. Called by the worker.
 func (s *script) measure(most int64) int64 {
-	return s.meter.measure(&holder{s.L, s.coroutines, s.views, s.out}, most)
+	h := &holder{s.L, s.coroutines, s.views, s.out}
+	size := s.meter.measure(h, most)
+	if size > most && len(s.coroutines.live) > 0 { // many may wait without anybody who could resume them
+		runtime.GC()
+		runtime.Gosched()
+		s.coroutines.bury()
+		size = s.meter.measure(h, most)
+	}
+	return size
 }
 
 // holder is what an interpreter can reach its values through.

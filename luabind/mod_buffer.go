@@ -359,12 +359,17 @@ func (d *bufferDecoder) value(depth int) lua.LValue {
 	return lua.LNil
 }
 
-func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
-	if d.made += arrayCost; d.made > 16*bigString {
+// charge tells the budget now and then how much was made.
+func (d *bufferDecoder) charge(n int) {
+	if d.made += n; d.made > 16*bigString {
 		d.total += d.made
 		limitsOf(d.L).grow(d.L, d.made, d.total)
 		d.made = 0
 	}
+}
+
+func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
+	d.charge(arrayCost)
 	t := d.L.CreateTable(0, 0)
 	last, members := 0, 0
 	if tag&6 != 0 {
@@ -378,11 +383,11 @@ func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
 		first = 1
 	}
 	for i := first; i < last; i++ {
-		d.made += valueCost
+		d.charge(valueCost)
 		t.RawSet(lua.LNumber(i), d.value(depth))
 	}
 	for range members {
-		d.made += memberCost
+		d.charge(memberCost)
 		k := d.value(depth)
 		v := d.value(depth)
 		if v == lua.LNil {

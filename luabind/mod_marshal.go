@@ -317,12 +317,17 @@ func (u *unmarshaller) constant() lua.LValue {
 	return u.constants.RawGetInt(int(n))
 }
 
-func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
-	if u.made += objectCost; u.made > 16*bigString {
+// charge tells the budget now and then how much was made.
+func (u *unmarshaller) charge(n int) {
+	if u.made += n; u.made > 16*bigString {
 		u.total += u.made
 		limitsOf(u.L).grow(u.L, u.made, u.total)
 		u.made = 0
 	}
+}
+
+func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
+	u.charge(objectCost)
 	t := u.L.CreateTable(0, 1)
 	if kind == mArray {
 		t.Metatable = u.vs.arrayMeta
@@ -337,7 +342,7 @@ func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
 		if v == nil || v == lua.LNil || k == lua.LNil {
 			u.bad()
 		}
-		u.made += valueCost
+		u.charge(valueCost)
 		if n, ok := k.(lua.LNumber); ok {
 			if u.holes += holes(t.MaxN(), n); n != n || u.holes > marshalHoles {
 				u.bad()

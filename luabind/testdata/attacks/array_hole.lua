@@ -1,9 +1,9 @@
 -- Tries: one assignment that takes all slots below its key
 -- Want: memory
--- Peak: 1200 MiB
+-- Peak: 700 MiB
 function attack(e)
   kept = {}
-  kept[16777215] = 1
+  kept[8388607] = 1
   while true do end
 end
 

@@ -4,7 +4,7 @@
 local conn = assert(hiredis.connect())
 function attack(e)
   local reply = conn:command('EVAL', [[local t = {} while true do t[#t + 1] = string.rep('x', 1e6) end]], 0)
-  assert(tostring(reply):find('held more than', 1, true), tostring(reply))
+  assert(tostring(reply):find('was stopped', 1, true), tostring(reply))
 end
 
 function loop(e)

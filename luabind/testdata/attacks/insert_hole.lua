@@ -3,7 +3,7 @@
 
 function attack(e)
   kept = {}
-  table.insert(kept, 16000000, 1)
+  table.insert(kept, 8000000, 1)
 end
 
 function loop(e)

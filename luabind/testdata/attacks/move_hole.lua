@@ -2,7 +2,7 @@
 -- Want: memory
 
 function attack(e)
-  kept = table.move({1, 2, 3}, 1, 3, 16000000)
+  kept = table.move({1, 2, 3}, 1, 3, 8000000)
 end
 
 function loop(e)

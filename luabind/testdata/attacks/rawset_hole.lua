@@ -2,7 +2,7 @@
 -- Want: memory
 
 function attack(e)
-  kept = rawset({}, 16000000, 1)
+  kept = rawset({}, 8000000, 1)
 end
 
 function loop(e)

@@ -1,5 +1,5 @@
 -- Tries: a string larger than any may be
--- Want: memory
+-- Want: error
 
 function attack(e)
   kept = string.rep("x", 1e9)
