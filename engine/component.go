@@ -29,6 +29,9 @@ const (
 	ReasonLoop      = "loop"            // took more than MaxHops stages
 	ReasonFanOut    = "fan_out"
 	ReasonRejected  = "rejected" // the sink refused it for good
+
+	ReasonMemory       = "script_memory"
+	ReasonInstructions = "script_instructions"
 )
 
 // Batch is a run of records that one input read together from one source.

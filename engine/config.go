@@ -16,16 +16,18 @@ type Config struct {
 	Analyzers []StageRow
 	Outputs   []OutputRow // the user's, in order
 
-	MaxInFlight      int           // events between the inputs and their acks, default 2048
-	MaxInFlightBytes int64         // bytes likewise, default 8 MiB
-	ScriptTimeout    time.Duration // limit of one call of loop, default 1 s, 0 is none; a row's script_timeout overrides it
-	BreakerFaults    int           // faults in a row that take a script out, default 100; 0: none is ever taken out
-	BreakerPause     time.Duration // before it is tried again, default 10 s
-	StateMax         int64         // bytes of the encoded state of one shard, default 16 MiB
-	DrainTimeout     time.Duration // limit of the drain at shutdown, default 10 s
-	StatsInterval    time.Duration // of the stats log, default 60 s
-	Listen           string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
-	DeadLetter       string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
+	MaxInFlight        int           // events between the inputs and their acks, default 2048
+	MaxInFlightBytes   int64         // bytes likewise, default 8 MiB
+	ScriptTimeout      time.Duration // limit of one call of loop, default 1 s, 0 is none; a row's script_timeout overrides it
+	ScriptMemory       int64         // bytes that an interpreter may hold, default 256 MiB, 0 is no limit; a row's script_memory overrides it
+	ScriptInstructions uint64        // limit of one call, default 0, which is none; a row's script_instructions overrides it
+	BreakerFaults      int           // faults in a row that take a script out, default 100; 0: none is ever taken out
+	BreakerPause       time.Duration // before it is tried again, default 10 s
+	StateMax           int64         // bytes of the encoded state of one shard, default 16 MiB
+	DrainTimeout       time.Duration // limit of the drain at shutdown, default 10 s
+	StatsInterval      time.Duration // of the stats log, default 60 s
+	Listen             string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
+	DeadLetter         string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
 
 	Redis   Redis
 	Store   Store
@@ -76,6 +78,8 @@ type StageRow struct {
 	ShardBy         []string // field paths ("src_ip", "flow.src_ip"); empty spreads events evenly. Several make an order-free tuple
 	Timeout         time.Duration
 	Breaker         BreakerMode
+	Memory          int64  // bytes that the interpreter of a worker may hold; 0 is no limit
+	Instructions    uint64 // limit of one call; 0 is none
 	Line            int
 }
 

@@ -8,7 +8,7 @@ import (
 
 // reasons lists every reason of a dead letter; a record's fate holds an index into it.
 var reasons = [...]string{ReasonMalformed, ReasonNotObject, ReasonTooLong, ReasonTruncated, ReasonScript, ReasonTimeout,
-	ReasonDisabled, ReasonLoop, ReasonFanOut, ReasonRejected}
+	ReasonDisabled, ReasonLoop, ReasonFanOut, ReasonRejected, ReasonMemory, ReasonInstructions}
 
 func reasonIndex(reason string) uint32 {
 	for i, r := range reasons {

@@ -27,6 +27,8 @@ type ScriptEnv struct {
 	States          [][]byte      // what SaveState returned before: of this shard; if Resharded, of all that the stage had
 	Resharded       bool          // the stage had another number of workers
 	StateMax        int64         // bytes that SaveState may return
+	Memory          int64         // bytes that the interpreter may hold; 0 is no limit
+	Instructions    uint64        // limit of one call of a callback; 0 is none. Scripts that cannot loop are not counted
 	Router          Router
 	Log             *slog.Logger
 }
@@ -59,6 +61,22 @@ type ScriptError struct {
 	Msg     string // Lua's message without the position
 	Timeout bool   // stopped by script_timeout
 	Trace   string // Lua stack, several lines; may be empty
+
+	Memory       bool // stopped by script_memory: the interpreter is replaced before the next call
+	Instructions bool // stopped by script_instructions
+}
+
+// Reason returns the reason of the dead letter of the event.
+func (e *ScriptError) Reason() string {
+	switch {
+	case e.Timeout:
+		return ReasonTimeout
+	case e.Memory:
+		return ReasonMemory
+	case e.Instructions:
+		return ReasonInstructions
+	}
+	return ReasonScript
 }
 
 func (e *ScriptError) Error() string {

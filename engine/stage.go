@@ -89,7 +89,7 @@ func (sh *shard) load(program Program) error {
 	states, resharded := sh.states()
 	script, err := program.Load(ScriptEnv{
 		Stage: row.Tag, IsFilter: sh.stage.isFilter, Shard: sh.n, DefaultAnalyzer: row.DefaultAnalyzer,
-		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Router: sh.e, Log: sh.log,
+		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Memory: row.Memory, Instructions: row.Instructions, Router: sh.e, Log: sh.log,
 		Workers: len(sh.stage.shards), States: states, Resharded: resharded, StateMax: sh.e.cfg.StateMax,
 	}, &sh.results)
 	if err != nil {
@@ -257,9 +257,7 @@ func (sh *shard) fault(ev *Event, err error) {
 	reason := ReasonScript
 	var se *ScriptError
 	if errors.As(err, &se) {
-		if se.Timeout {
-			reason = ReasonTimeout
-		}
+		reason = se.Reason()
 		if se.Trace != "" {
 			sh.log.Debug("script failed", "trace", se.Trace)
 		}

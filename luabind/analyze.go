@@ -1,6 +1,7 @@
 package luabind
 
 import (
+	"math"
 	"strings"
 
 	"github.com/yuin/gopher-lua/ast"
@@ -33,10 +34,47 @@ func analyze(chunk []ast.Stmt) (mayLoop bool, requires []string) {
 
 // funcInfo is what one function does.
 type funcInfo struct {
-	calls    []string // functions of the file, by name
-	loops    bool     // it may run without end by itself
+	calls    []call  // of functions of the file
+	rounds   float64 // of its innermost loop, at most, for one call of it
+	loops    bool    // it may run without end by itself
 	requires []string
 	state    int // of visit: 0 new, 1 being visited, 2 done
+}
+
+// call is a call of a function by its name, in loops of so many rounds.
+type call struct {
+	name   string
+	rounds float64
+}
+
+// Loops in loops may take hours though each of them ends. What has no constant bounds is taken for usualRounds.
+const (
+	usualRounds = 1000
+	mostRounds  = 1e6
+)
+
+func (f *funcInfo) add(a *analysis, names ...string) {
+	for _, name := range names {
+		f.calls = append(f.calls, call{name, max(a.rounds, 1)})
+	}
+}
+
+// adopt adds the calls of a function that f calls, or that is called in its place.
+func (f *funcInfo) adopt(a *analysis, g *funcInfo) {
+	for _, c := range g.calls {
+		f.calls = append(f.calls, call{c.name, c.rounds * max(a.rounds, 1)})
+	}
+	f.loops = f.loops || g.loops
+	f.rounds = max(f.rounds, g.rounds*max(a.rounds, 1))
+}
+
+// loop looks into the body of a loop of so many rounds.
+func (a *analysis) loop(f *funcInfo, rounds float64, body []ast.Stmt) {
+	outer := max(a.rounds, 1)
+	a.rounds = outer * max(rounds, 1)
+	f.rounds = max(f.rounds, a.rounds)
+	a.block(f, body)
+	a.rounds = outer
 }
 
 type analysis struct {
@@ -45,6 +83,7 @@ type analysis struct {
 	modules   map[string]bool // names of required files: what they define is analyzed there
 	requires  []string
 	loops     bool
+	rounds    float64         // of the loops around the statement that is looked at
 	tables    map[string]bool // names of tables that hold only functions of the file
 	entries   map[string]bool // names of locals that stand for an entry of such a table
 	values    map[string]bool // names that are also parameters, loop variables or locals with another value
@@ -63,12 +102,17 @@ func (a *analysis) visit(f *funcInfo) {
 	}
 	f.state = 1
 	a.loops = a.loops || f.loops
-	for _, name := range f.calls {
-		if g, ok := a.funcs[name]; ok && !(a.entries[name] && a.values[name]) {
+	most := max(f.rounds, 1)
+	for _, c := range f.calls {
+		if g, ok := a.funcs[c.name]; ok && !(a.entries[c.name] && a.values[c.name]) {
 			a.visit(g)
+			most = max(most, c.rounds*g.rounds)
 		} else {
 			a.loops = true // a parameter, a field, something unknown
 		}
+	}
+	if f.rounds = most; most >= mostRounds {
+		a.loops = true
 	}
 	f.state = 2
 }
@@ -99,6 +143,7 @@ func (a *analysis) define(name string, f *funcInfo) {
 	if old, ok := a.funcs[name]; ok {
 		old.calls = append(old.calls, f.calls...)
 		old.loops = old.loops || f.loops
+		old.rounds = max(old.rounds, f.rounds)
 		return
 	}
 	a.funcs[name] = f
@@ -109,7 +154,10 @@ func (a *analysis) function(body []ast.Stmt, params ...string) *funcInfo {
 	for _, p := range params {
 		a.values[p] = true
 	}
+	outer := a.rounds
+	a.rounds = 1
 	a.block(f, body)
+	a.rounds = outer
 	a.requires = append(a.requires, f.requires...)
 	f.requires = nil
 	return f
@@ -189,7 +237,7 @@ func (a *analysis) stmt(f *funcInfo, s ast.Stmt) {
 		}
 		a.expr(f, s.Init)
 		a.expr(f, s.Limit)
-		a.block(f, s.Stmts)
+		a.loop(f, forRounds(s), s.Stmts)
 	case *ast.GenericForStmt:
 		if !finiteIterator(s.Exprs) || grows(s.Stmts) {
 			f.loops = true
@@ -200,7 +248,7 @@ func (a *analysis) stmt(f *funcInfo, s ast.Stmt) {
 		for _, name := range s.Names {
 			a.values[name] = true
 		}
-		a.block(f, s.Stmts)
+		a.loop(f, usualRounds, s.Stmts)
 	case *ast.ReturnStmt:
 		for _, e := range s.Exprs {
 			a.expr(f, e)
@@ -217,7 +265,7 @@ func (a *analysis) alias(f *funcInfo, name string, e ast.Expr) {
 	known := false
 	if table, ok := a.tableOf(e); ok {
 		a.entries[name] = true
-		a.define(name, &funcInfo{calls: []string{entryOf(table)}})
+		a.define(name, &funcInfo{calls: []call{{entryOf(table), 1}}})
 		return
 	}
 	switch e := e.(type) {
@@ -256,13 +304,14 @@ func (a *analysis) store(left ast.Expr, g *funcInfo) {
 		entry := a.funcs[entryOf(table)]
 		entry.calls = append(entry.calls, g.calls...)
 		entry.loops = entry.loops || g.loops
+		entry.rounds = max(entry.rounds, g.rounds)
 	}
 }
 
 // addCall adds a function to a table by its name.
 func (a *analysis) addCall(table, name string) {
 	if !knownGlobals[name] {
-		a.funcs[entryOf(table)].calls = append(a.funcs[entryOf(table)].calls, name)
+		a.funcs[entryOf(table)].add(a, name)
 	}
 }
 
@@ -354,8 +403,7 @@ func (a *analysis) expr(f *funcInfo, e ast.Expr) {
 		a.expr(f, e.Expr)
 	case *ast.FunctionExpr: // a value: whoever gets it may call it, so its calls are ours
 		g := a.function(e.Stmts, e.ParList.Names...)
-		f.calls = append(f.calls, g.calls...)
-		f.loops = f.loops || g.loops
+		f.adopt(a, g)
 	}
 }
 
@@ -363,9 +411,9 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 	if e.Receiver != nil {
 		a.expr(f, e.Receiver)
 		if !knownMethods[e.Method] {
-			f.calls = append(f.calls, e.Method)
+			f.add(a, e.Method)
 		} else if _, own := a.funcs[e.Method]; own {
-			f.calls = append(f.calls, e.Method)
+			f.add(a, e.Method)
 		}
 	}
 	for i, arg := range e.Args {
@@ -377,9 +425,9 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 			continue // its calls are ours already
 		}
 		if table, ok := a.tableOf(arg); ok {
-			f.calls = append(f.calls, entryOf(table))
+			f.add(a, entryOf(table))
 		} else if name := nameOf(arg); !knownGlobals[name] {
-			f.calls = append(f.calls, name)
+			f.add(a, name)
 		}
 	}
 	switch g := e.Func.(type) {
@@ -393,17 +441,17 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 			}
 		}
 		if !knownGlobals[g.Value] {
-			f.calls = append(f.calls, g.Value)
+			f.add(a, g.Value)
 		}
 	case *ast.AttrGetExpr:
 		a.expr(f, g.Object)
 		if table, ok := a.tableOf(g); ok {
-			f.calls = append(f.calls, entryOf(table))
+			f.add(a, entryOf(table))
 			break
 		}
 		module, ok := g.Object.(*ast.IdentExpr)
 		if !ok || !knownModules[module.Value] && !a.modules[module.Value] {
-			f.calls = append(f.calls, nameOf(g))
+			f.add(a, nameOf(g))
 		}
 	case *ast.FunctionExpr:
 		a.expr(f, g)
@@ -452,6 +500,20 @@ func shortFor(s *ast.NumberForStmt) bool {
 	}
 	limit, ok := constant(s.Limit)
 	return ok && step != 0 && (limit-first)/step < 100_000
+}
+
+// forRounds returns how often the body of a numeric for runs, about.
+func forRounds(s *ast.NumberForStmt) float64 {
+	first, ok := constant(s.Init)
+	limit, constantLimit := constant(s.Limit)
+	step := 1.0
+	if s.Step != nil {
+		step, _ = constant(s.Step)
+	}
+	if !ok || !constantLimit || step == 0 {
+		return usualRounds
+	}
+	return max(math.Floor((limit-first)/step)+1, 1)
 }
 
 func constant(e ast.Expr) (float64, bool) {

@@ -43,6 +43,9 @@ func compileScript(name, source string) (*code, error) {
 	if err != nil {
 		return nil, parseError(name, err)
 	}
+	if err := checkNesting(text, chunk); err != nil {
+		return nil, &engine.ScriptError{Script: name, Msg: err.Error()}
+	}
 	c := &code{name: name}
 	c.mayLoop, c.requires = analyze(chunk)
 	r := &rewriter{taken: map[string]bool{}}
@@ -93,7 +96,7 @@ func (c *code) function(L *lua.LState) *lua.LFunction { return L.NewFunctionFrom
 func concat(L *lua.LState) int {
 	n := L.GetTop()
 	var buf [256]byte
-	out := buf[:0]
+	out, charged := buf[:0], 0
 	for i := 1; i <= n; i++ {
 		switch v := L.Get(i).(type) {
 		case lua.LString:
@@ -103,6 +106,10 @@ func concat(L *lua.LState) int {
 		default:
 			L.Push(concatMeta(L, n))
 			return 1
+		}
+		if len(out)-charged > bigString {
+			limitsOf(L).grow(L, len(out)-charged, len(out))
+			charged = len(out)
 		}
 		if len(out) > maxString {
 			L.RaiseError("string too long")
@@ -118,7 +125,11 @@ func concatMeta(L *lua.LState, n int) lua.LValue {
 	for i := n - 1; i >= 1; i-- {
 		left := L.Get(i)
 		if lua.LVCanConvToString(left) && lua.LVCanConvToString(v) {
-			v = lua.LString(scalarText(left) + scalarText(v))
+			a, b := scalarText(left), scalarText(v)
+			if len(a)+len(b) > bigString {
+				limitsOf(L).room(L, len(a)+len(b))
+			}
+			v = lua.LString(a + b)
 			continue
 		}
 		meta := L.GetMetaField(left, "__concat")

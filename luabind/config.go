@@ -39,6 +39,8 @@ var GlobalOptions = []engine.Option{
 	{Key: "breaker_faults", Type: engine.Int, Default: int64(100), Min: 1, Max: 1 << 30, Doc: "Faults in a row that take a script out."},
 	{Key: "breaker_pause", Type: engine.Duration, Default: 10 * time.Second, Min: 0.001, Max: 86400, Doc: "After that one event is tried; each failure doubles the pause, up to 10 minutes."},
 	{Key: "state_max", Type: engine.Bytes, Default: int64(16 << 20), Min: 1024, Max: 1 << 30, Doc: "Bytes that the table `state` of one worker may take when it is saved. Above that it stays as it was saved last, and the log says so."},
+	{Key: "script_memory", Type: engine.Bytes, Default: int64(256 << 20), Max: 1 << 40, Doc: "Bytes that a script may hold, per worker; counted approximately. A script that exceeds it loses the event to the dead letter and its interpreter to a fresh one. 0 is no limit. A row's own script_memory goes before."},
+	{Key: "script_instructions", Type: engine.Int, Default: int64(0), Max: 1 << 53, Doc: "Limit of the instructions of Lua's virtual machine in one call; then the event goes to the dead letter. 0 is none. A row's own goes before. Scripts that cannot loop are not counted."},
 	{Key: "drain_timeout", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How long the engine finishes what is queued when it is told to end. What is left then is read again at the next start."},
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
 	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Address of the HTTP listener (/metrics, /healthz, /ledger, /www/); \"\" switches it off."},
@@ -72,6 +74,8 @@ var StageOptions = []engine.Option{
 	{Key: "shard_by", Type: engine.Strings, Doc: "Field that chooses the worker, so that equal values meet in one and keep their order: a path (\"src_ip\", \"dns.rrname\"), a list for a pair in any order ({\"src_ip\", \"dest_ip\"}), or \"community_id\" (of the field, else of addresses, ports and protocol). Without it events are spread evenly."},
 	{Key: "script_timeout", Type: engine.Duration, Max: 86400, Doc: "Limit of one call of loop() in this row."},
 	{Key: "breaker", Type: engine.String, Enum: []string{"dead_letter", "pass", "off"}, Doc: "What becomes of this row's events while its script is taken out."},
+	{Key: "script_memory", Type: engine.Bytes, Max: 1 << 40, Doc: "Bytes that this row's script may hold, per worker."},
+	{Key: "script_instructions", Type: engine.Int, Max: 1 << 53, Doc: "Limit of the instructions of one call in this row."},
 }
 
 var uriOption = engine.Option{Key: "uri", Type: engine.String, Doc: "Where from, or where to: SCHEME://ADDRESS. Required."}
@@ -127,6 +131,9 @@ func (c *config) run(source []byte) (map[string]lua.LValue, error) {
 	chunk, err := parse.Parse(strings.NewReader(string(source)), c.file)
 	if err != nil {
 		return nil, c.syntaxError(err)
+	}
+	if err := checkNesting(string(source), chunk); err != nil {
+		return nil, &engine.ConfigError{File: c.file, Msg: err.Error()}
 	}
 	c.findLines(chunk)
 	proto, err := lua.Compile(chunk, c.file)
@@ -266,7 +273,7 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 	cfg := &engine.Config{
 		MaxInFlight: int(values.Int("max_in_flight")), MaxInFlightBytes: values.Int("max_in_flight_bytes"),
 		StateMax: values.Int("state_max"), BreakerFaults: int(values.Int("breaker_faults")), BreakerPause: values.Duration("breaker_pause"),
-		ScriptTimeout: values.Duration("script_timeout"), DrainTimeout: values.Duration("drain_timeout"),
+		ScriptTimeout: values.Duration("script_timeout"), ScriptMemory: values.Int("script_memory"), ScriptInstructions: uint64(values.Int("script_instructions")), DrainTimeout: values.Duration("drain_timeout"),
 		StatsInterval: values.Duration("stats_interval"), Listen: values.String("listen"), DeadLetter: values.String("dead_letter"),
 		Redis: engine.Redis{
 			Address: redisAddress(values, set), User: values.String("redis_user"), Password: values.String("redis_password"), Database: int(values.Int("redis_database")),
@@ -386,7 +393,7 @@ var (
 func (c *config) stageRow(path string, t *lua.LTable, cfg *engine.Config, options []engine.Option, dirs []string, others ...engine.Option) engine.StageRow {
 	v := c.row(path, t, options, others)
 	row := engine.StageRow{Tag: v.String("tag"), DefaultAnalyzer: v.String("default_analyzer"), DefaultOutput: v.String("default_output"),
-		ShardBy: v.Strings("shard_by"), Timeout: cfg.ScriptTimeout, Line: c.lines[path]}
+		ShardBy: v.Strings("shard_by"), Timeout: cfg.ScriptTimeout, Memory: cfg.ScriptMemory, Instructions: cfg.ScriptInstructions, Line: c.lines[path]}
 	if row.Tag == "" {
 		c.fail(path+".tag", "is missing, want a name")
 	}
@@ -395,6 +402,12 @@ func (c *config) stageRow(path string, t *lua.LTable, cfg *engine.Config, option
 	}
 	if t.RawGetString("script_timeout") != lua.LNil {
 		row.Timeout = v.Duration("script_timeout")
+	}
+	if t.RawGetString("script_memory") != lua.LNil {
+		row.Memory = v.Int("script_memory")
+	}
+	if t.RawGetString("script_instructions") != lua.LNil {
+		row.Instructions = uint64(v.Int("script_instructions"))
 	}
 	row.Workers = c.workers(path+".workers", v.String("workers"))
 	row.Script = c.script(path+".script", v.String("script"), dirs)

@@ -20,7 +20,27 @@ type decoder struct {
 	depth    int
 	maxDepth int
 	invalid  bool // NaN, Infinity, hexadecimal numbers
+	made     int  // bytes of tables that the budget does not know of
+	total    int  // and of those it knows of
 }
+
+// charge tells the budget now and then how much was made.
+func (d *decoder) charge(n int) error {
+	if d.made += n; d.made < 16*bigString {
+		return nil
+	}
+	n, d.made = d.made, 0
+	d.total += n
+	return d.vs.lim.take(n, d.total)
+}
+
+// What decoded tables take about, in bytes.
+const (
+	objectCost = 800
+	memberCost = 150
+	arrayCost  = 200
+	valueCost  = 24
+)
 
 // decodeText decodes one JSON value.
 func decodeText(vs *views, s string) (v lua.LValue, pos int, err error) {
@@ -122,6 +142,9 @@ func (d *decoder) object() (lua.LValue, error) {
 		return nil, err
 	}
 	d.i++
+	if err := d.charge(objectCost); err != nil {
+		return nil, err
+	}
 	t := d.vs.L.CreateTable(0, 4)
 	d.space()
 	if d.i < len(d.s) && d.s[d.i] == '}' {
@@ -146,6 +169,9 @@ func (d *decoder) object() (lua.LValue, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := d.charge(memberCost + len(key)); err != nil {
+			return nil, err
+		}
 		t.RawSetString(strings.Clone(key), v)
 		if d.space(); d.i >= len(d.s) || (d.s[d.i] != ',' && d.s[d.i] != '}') {
 			return nil, d.expected("comma or object end")
@@ -163,6 +189,9 @@ func (d *decoder) array() (lua.LValue, error) {
 		return nil, err
 	}
 	d.i++
+	if err := d.charge(arrayCost); err != nil {
+		return nil, err
+	}
 	t := d.vs.L.CreateTable(4, 0)
 	t.Metatable = d.vs.arrayMeta
 	d.space()
@@ -175,6 +204,9 @@ func (d *decoder) array() (lua.LValue, error) {
 		d.space()
 		v, err := d.value()
 		if err != nil {
+			return nil, err
+		}
+		if err := d.charge(valueCost); err != nil {
 			return nil, err
 		}
 		t.RawSetInt(n, v)

@@ -32,6 +32,17 @@ type encoder struct {
 	buf   []byte
 	depth int
 	err   error // the first
+
+	charged int // bytes of buf that the budget knows of
+}
+
+// charge tells the budget how much buf has grown.
+func (e *encoder) charge() {
+	n := len(e.buf) - e.charged
+	e.charged = len(e.buf)
+	if err := e.vs.lim.take(n, len(e.buf)); err != nil && e.err == nil {
+		e.err = err
+	}
 }
 
 // encode returns v as JSON: the event that a script emits. An untouched view of a whole event is its own body at no cost;
@@ -187,6 +198,12 @@ func (e *encoder) enter() bool {
 }
 
 func (e *encoder) value(v lua.LValue) {
+	if len(e.buf)-e.charged > bigString {
+		e.charge()
+	}
+	if e.err != nil {
+		return
+	}
 	switch v := v.(type) {
 	case lua.LString:
 		e.text(string(v))
@@ -220,6 +237,13 @@ func (e *encoder) value(v lua.LValue) {
 }
 
 func (e *encoder) text(s string) {
+	if len(s) > bigString {
+		if err := e.vs.lim.take(len(s), len(e.buf)+len(s)); err != nil && e.err == nil {
+			e.err = err
+			return
+		}
+		e.charged += len(s)
+	}
 	if !e.f.cjson {
 		e.buf = lazyjson.AppendQuoted(e.buf, s)
 		return
@@ -321,6 +345,9 @@ func (e *encoder) key(k lua.LValue) {
 
 // object writes a view: its bytes if nothing changed, else spliced.
 func (e *encoder) object(o *object) {
+	if len(e.buf)-e.charged > bigString {
+		e.charge()
+	}
 	if !e.vs.changed(o) {
 		e.buf = append(e.buf, o.body[o.off:o.end]...)
 		return

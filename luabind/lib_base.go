@@ -22,6 +22,7 @@ func openLibs(L *lua.LState, lim *limits, stdout io.Writer) *coroutines {
 		L.Push(L.NewFunction(open))
 		L.Call(0, 0)
 	}
+	L.G.Registry.RawSetString(limitsKey, &lua.LUserData{Value: lim})
 	openString(L, lim)
 	openBase(L, lim, stdout)
 	openTable(L)
@@ -287,16 +288,12 @@ func protected(L *lua.LState, lim *limits, handler bool) int {
 	}}
 	err := L.PCall(top-first+1, lua.MultRet, onError)
 	if err == nil {
-		if lim.stopped() {
-			L.RaiseError("%s", errStopped)
-		}
+		lim.check(L)
 		L.Insert(lua.LTrue, top+1)
 		return L.GetTop() - top
 	}
 	open.restore(L)
-	if lim.stopped() {
-		L.RaiseError("%s", errStopped)
-	}
+	lim.check(L)
 	L.SetTop(top)
 	L.Push(lua.LFalse)
 	if api, ok := err.(*lua.ApiError); ok && api.Object != nil {
@@ -432,6 +429,7 @@ func luaLoad(L *lua.LState) int {
 			if s == lua.LNil || lua.LVAsString(s) == "" {
 				break
 			}
+			limitsOf(L).grow(L, len(lua.LVAsString(s)), source.Len())
 			if source.WriteString(lua.LVAsString(s)); source.Len() > maxString {
 				L.RaiseError("chunk too long")
 			}
@@ -547,6 +545,7 @@ func sealSandbox(L *lua.LState) {
 			osLib.RawSetString(n, lua.LNil)
 		}
 	}
+	sealFiles(L)
 	seal(G, "", "dofile", "loadfile", "load", "loadstring", "module", "newproxy")
 	if dbg, ok := G.RawGetString("debug").(*lua.LTable); ok {
 		for k, v := dbg.Next(lua.LNil); k != lua.LNil; k, v = dbg.Next(k) {

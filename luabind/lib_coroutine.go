@@ -12,6 +12,9 @@ import (
 // maxCoroutines is the most coroutines of one interpreter that have begun and not ended. Each takes about 16 kB.
 const maxCoroutines = 10_000
 
+// coroutineCost is about what a coroutine takes that has begun, in bytes.
+const coroutineCost = 16 << 10
+
 // coroutines is the coroutine library of one interpreter. gopher-lua's own loses registers when a coroutine yields below
 // a Go function (pcall, sort, gsub, a metamethod, an iterator) or a loop. Here each coroutine has a thread of its own that
 // runs in a goroutine of its own, and yield is an ordinary call: it may stand anywhere. Only one of them runs at a time,
@@ -98,6 +101,7 @@ func (cs *coroutines) begin(L *lua.LState, co *coroutine) {
 			L.RaiseError("too many coroutines that have not ended (%d): run them to their end, or drop all references to them", maxCoroutines)
 		}
 	}
+	cs.lim.room(L, coroutineCost)
 	options := L.Options
 	L.Options.RegistrySize = 256
 	th, _ := L.NewThread()
@@ -164,9 +168,7 @@ func (cs *coroutines) resume(L *lua.LState, co *coroutine, first int) (ok bool) 
 		delete(cs.live, r)
 	}
 	runtime.KeepAlive(co)
-	if cs.lim.stopped() {
-		L.RaiseError("%s", errStopped)
-	}
+	cs.lim.check(L)
 	return !r.failed
 }
 

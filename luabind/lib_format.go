@@ -94,7 +94,9 @@ func (lib *stringLib) directive(L *lua.LState, out []byte, verb byte, spec, flag
 	case 'e', 'E', 'f', 'F', 'g', 'G', 'a', 'A':
 		return lib.float(out, verb, flags, width, precision, num(L, arg))
 	case 'q':
-		return quoteLua(out, str(L, arg))
+		s := str(L, arg)
+		lib.lim.grow(L, 2*len(s), len(out)+2*len(s))
+		return quoteLua(out, s)
 	case 'p':
 		return pad(out, pointerText(L.CheckAny(arg)), flags, width)
 	case 's':
@@ -104,6 +106,9 @@ func (lib *stringLib) directive(L *lua.LState, out []byte, verb byte, spec, flag
 		s := tostring(L, L.Get(arg))
 		if precision >= 0 && precision < len(s) {
 			s = s[:precision]
+		}
+		if len(s) > bigString {
+			lib.lim.grow(L, len(s), len(out)+len(s))
 		}
 		return pad(out, []byte(s), flags, width)
 	}

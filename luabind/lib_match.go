@@ -119,7 +119,7 @@ func (lib *stringLib) gmatch(L *lua.LState) int {
 	}
 	at := 0
 	m := &matcher{lim: lib.lim}
-	L.Push(L.NewFunction(func(L *lua.LState) int {
+	L.Push(L.NewClosure(func(L *lua.LState) int {
 		if at > len(s) {
 			return 0
 		}
@@ -132,7 +132,7 @@ func (lib *stringLib) gmatch(L *lua.LState) int {
 			at++
 		}
 		return m.pushAll(L, start, end, true)
-	}))
+	}, lua.LString(s))) // an upvalue, where the meter sees it
 	return 1
 }
 
@@ -148,18 +148,26 @@ func (lib *stringLib) gsub(L *lua.LState) int {
 	m, release := lib.matcher()
 	defer release()
 	var out []byte
-	at, n := 0, 0
+	at, n, charged := 0, 0, 0
 	for n < most {
 		start, end := lib.run(L, m, p, s, at)
 		if start < 0 {
 			break
 		}
 		if out == nil {
+			lib.lim.room(L, len(s))
+			charged = len(s)
 			out = make([]byte, 0, len(s)+16)
 		}
-		n++
+		if n++; n%256 == 0 {
+			lib.lim.check(L)
+		}
 		out = append(out, s[at:start]...)
 		out = lib.replacement(L, m, out, repl, start, end)
+		if len(out)-charged > bigString {
+			lib.lim.grow(L, len(out)-charged, len(out))
+			charged = len(out)
+		}
 		if len(out) > maxString {
 			L.RaiseError("resulting string too large")
 		}

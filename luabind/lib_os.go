@@ -224,6 +224,8 @@ func luaTime(L *lua.LState) int {
 // openIO replaces io.open and io.lines: gopher-lua's files drop "\r". They exist until setup() has run.
 func openIO(L *lua.LState) {
 	t := libTable(L, "io")
+	opened := &openedFiles{}
+	L.G.Registry.RawSetString(filesKey, &lua.LUserData{Value: opened})
 	meta := L.NewTable()
 	methods := L.NewTable()
 	meta.RawSetString("__index", methods)
@@ -282,7 +284,9 @@ func openIO(L *lua.LState) {
 			return nil, err
 		}
 		u := L.NewUserData()
-		u.Value = &luaFile{f, bufio.NewReader(f)}
+		file := &luaFile{f, bufio.NewReader(f)}
+		opened.files = append(opened.files, file)
+		u.Value = file
 		u.Metatable = meta
 		return u, nil
 	}
@@ -390,6 +394,50 @@ type luaFile struct {
 	r    *bufio.Reader
 }
 
+// openedFiles are the files that a script has opened by io.open and io.lines.
+type openedFiles struct{ files []*luaFile }
+
+const filesKey = "dragonfly.files"
+
+// sealFiles closes the files of a script, and takes the methods from those of gopher-lua's (popen, tmpfile) except the
+// standard streams.
+func sealFiles(L *lua.LState) {
+	if u, ok := L.G.Registry.RawGetString(filesKey).(*lua.LUserData); ok {
+		opened := u.Value.(*openedFiles)
+		for _, f := range opened.files {
+			if f.file != nil {
+				f.file.Close()
+				f.file = nil
+			}
+		}
+		opened.files = nil
+	}
+	io, _ := L.G.Global.RawGetString("io").(*lua.LTable)
+	if io == nil {
+		return
+	}
+	meta, _ := L.GetTypeMetatable("FILE*").(*lua.LTable)
+	if meta == nil {
+		return
+	}
+	methods, _ := meta.RawGetString("__index").(*lua.LTable)
+	if methods == nil {
+		return
+	}
+	stdout, stderr := io.RawGetString("stdout"), io.RawGetString("stderr")
+	methods.ForEach(func(k, v lua.LValue) {
+		if fn, ok := v.(*lua.LFunction); ok && fn.IsG {
+			old := fn.GFunction
+			fn.GFunction = func(L *lua.LState) int {
+				if f := L.Get(1); f != stdout && f != stderr {
+					L.RaiseError("files are not available after setup()")
+				}
+				return old(L)
+			}
+		}
+	})
+}
+
 func fileArg(L *lua.LState) *luaFile {
 	f, ok := L.CheckUserData(1).Value.(*luaFile)
 	if !ok {
@@ -427,6 +475,7 @@ func (f *luaFile) readOne(L *lua.LState, format string) int {
 	switch {
 	case strings.HasPrefix(format, "a"):
 		b, err := io.ReadAll(io.LimitReader(f.r, maxString))
+		limitsOf(L).room(L, len(b))
 		if err != nil {
 			return failed(L, err)
 		}

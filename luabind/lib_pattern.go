@@ -329,7 +329,7 @@ func (m *matcher) find(p *pattern, s string, init int) (start, end int) {
 // step counts the work and gives up when the callback's time is over.
 func (m *matcher) step() {
 	if m.steps++; m.steps%stepsPerCheck == 0 && m.lim.stopped() {
-		panic(matchError(errStopped))
+		panic(matchError(m.lim.stopText()))
 	}
 }
 

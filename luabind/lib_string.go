@@ -35,6 +35,9 @@ func openString(L *lua.LState, lim *limits) {
 func str(L *lua.LState, n int) string {
 	switch v := L.Get(n).(type) {
 	case lua.LString:
+		if len(v) > longString {
+			limitsOf(L).check(L)
+		}
 		return string(v)
 	case lua.LNumber:
 		return formatNumber(float64(v))
@@ -153,6 +156,7 @@ func (lib *stringLib) mapBytes(L *lua.LState, low, high byte, shift int) int {
 		L.Push(lua.LString(s))
 		return 1
 	}
+	lib.lim.room(L, len(s))
 	b := []byte(s)
 	for ; i < len(b); i++ {
 		if b[i] >= low && b[i] <= high {
@@ -165,6 +169,7 @@ func (lib *stringLib) mapBytes(L *lua.LState, low, high byte, shift int) int {
 
 func (lib *stringLib) reverse(L *lua.LState) int {
 	s := str(L, 1)
+	lib.lim.room(L, len(s))
 	b := make([]byte, len(s))
 	for i := range b {
 		b[i] = s[len(s)-1-i]
@@ -185,6 +190,7 @@ func (lib *stringLib) rep(L *lua.LState) int {
 	if n > maxString/(len(s)+len(sep)) {
 		L.RaiseError("resulting string too large")
 	}
+	lib.lim.room(L, n*(len(s)+len(sep)))
 	if sep == "" {
 		L.Push(lua.LString(strings.Repeat(s, n)))
 	} else {

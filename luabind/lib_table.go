@@ -33,6 +33,7 @@ func tableConcat(L *lua.LState) int {
 	}
 	from, to := optInteger(L, 3, 1), optInteger(L, 4, t.Len())
 	var out []byte
+	lim, charged := limitsOf(L), 0
 	for i := from; i <= to; i++ {
 		switch v := t.RawGet(lua.LNumber(i)).(type) {
 		case lua.LString:
@@ -44,6 +45,10 @@ func tableConcat(L *lua.LState) int {
 		}
 		if i < to {
 			out = append(out, sep...)
+		}
+		if len(out)-charged > bigString {
+			lim.grow(L, len(out)-charged, len(out))
+			charged = len(out)
 		}
 		if len(out) > maxString {
 			L.RaiseError("resulting string too large")
@@ -62,10 +67,14 @@ func tableInsert(L *lua.LState) int {
 	case 3:
 		at := integer(L, 2)
 		if at > n {
+			limitsOf(L).slots(L, t, float64(at))
 			t.RawSet(lua.LNumber(at), L.Get(3))
 			return 0
 		}
 		for i := n; i >= at; i-- {
+			if i%stepsPerCheck == 0 {
+				limitsOf(L).check(L)
+			}
 			t.RawSet(lua.LNumber(i+1), t.RawGet(lua.LNumber(i)))
 		}
 		t.RawSet(lua.LNumber(at), L.Get(3))
@@ -88,9 +97,10 @@ func tableRemove(L *lua.LState) int {
 }
 
 func tableForEach(L *lua.LState) int {
-	t, fn := L.CheckTable(1), L.CheckFunction(2)
+	t, fn, lim := L.CheckTable(1), L.CheckFunction(2), limitsOf(L)
 	var w traversal
 	for k, v := w.next(L, t, lua.LNil); k != lua.LNil; k, v = w.next(L, t, k) {
+		lim.check(L)
 		if stop := callWith(L, fn, k, v); stop {
 			return 1
 		}
@@ -99,8 +109,9 @@ func tableForEach(L *lua.LState) int {
 }
 
 func tableForEachI(L *lua.LState) int {
-	t, fn := L.CheckTable(1), L.CheckFunction(2)
+	t, fn, lim := L.CheckTable(1), L.CheckFunction(2), limitsOf(L)
 	for i := 1; i <= t.Len(); i++ {
+		lim.check(L)
 		if stop := callWith(L, fn, lua.LNumber(i), t.RawGetInt(i)); stop {
 			return 1
 		}
@@ -128,6 +139,9 @@ func tableMove(L *lua.LState) int {
 	if e-f > 10_000_000 {
 		L.ArgError(3, "too many elements to move")
 	}
+	lim := limitsOf(L)
+	lim.slots(L, to, float64(at)+float64(e-f))
+	lim.room(L, slotSize*max(0, e-f))
 	if at > f {
 		for i := e - f; i >= 0; i-- {
 			to.RawSet(lua.LNumber(at+i), from.RawGet(lua.LNumber(f+i)))
@@ -146,6 +160,8 @@ func tableSort(L *lua.LState) int {
 	t := L.CheckTable(1)
 	fn, _ := L.Get(2).(*lua.LFunction)
 	n := t.Len()
+	lim, steps := limitsOf(L), 0
+	lim.room(L, slotSize*n)
 	values := make([]lua.LValue, n)
 	for i := range values {
 		values[i] = t.RawGetInt(i + 1)
@@ -163,6 +179,9 @@ func tableSort(L *lua.LState) int {
 		}
 	}
 	slices.SortFunc(values, func(a, b lua.LValue) int {
+		if steps++; steps%64 == 0 {
+			lim.check(L)
+		}
 		switch {
 		case less(a, b):
 			return -1
@@ -240,6 +259,7 @@ func luaFmod(L *lua.LState) int {
 func tableNew(L *lua.LState) int {
 	const most = 1 << 20 // more room than that is made when it is needed
 	array, keys := integer(L, 1), integer(L, 2)
+	limitsOf(L).room(L, slotSize*min(max(array, 0), most)+mapSlot*min(max(keys, 0), most))
 	L.Push(L.CreateTable(min(max(array, 0), most), min(max(keys, 0), most)))
 	return 1
 }

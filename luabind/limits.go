@@ -5,19 +5,25 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	lua "github.com/yuin/gopher-lua"
 )
 
-// limits is what one interpreter may spend on the current callback. The interpreter's worker calls begin, end and the
-// methods that host functions use; the watchdog stops a call from its own goroutine.
+// limits is what one interpreter may spend on the current callback: time (here), memory and instructions (budget.go).
+// The interpreter's worker calls begin, end and the methods that host functions use; the watchdog stops a call from its
+// own goroutine.
 type limits struct {
 	timeout atomic.Int64  // of one callback in ns; 0 is none
 	now     uint64        // number of the current call; the worker's own copy of running
 	running atomic.Uint64 // the current call, 0 while there is none: the watchdog sees a call that stays
-	stop    atomic.Uint64 // the call that the watchdog has stopped
+	stop    atomic.Uint64 // the call that has been stopped
+	peek    atomic.Bool   // set by the watchdog: the heap is to be looked at
+	budget  budget
 }
 
 func (l *limits) begin() {
 	l.now++
+	l.budget.begin()
 	l.running.Store(l.now)
 }
 
@@ -25,21 +31,29 @@ func (l *limits) end() { l.running.Store(0) }
 
 // waiting runs f, which waits for the outside world within limits of its own: that time does not count.
 func (l *limits) waiting(f func()) {
-	l.end()
+	l.running.Store(0)
 	defer func() {
 		if !l.stopped() {
-			l.begin()
+			l.now++
+			l.running.Store(l.now)
 		}
 	}()
 	f()
 }
 
-// stopped reports whether the current callback has run out of time. Host functions that can work for long (pattern
-// matching, string building) ask it every few thousand steps and raise errStopped.
+// stopped reports whether the current callback has used up its time or another budget. Host functions that can work for
+// long (pattern matching, sorting) ask it every few thousand steps and raise stopText.
 func (l *limits) stopped() bool { return l.now != 0 && l.stop.Load() == l.now }
 
-// errStopped is the message that a stopped callback fails with.
+// errStopped is the message that a callback fails with whose time is up.
 const errStopped = "script_timeout reached"
+
+// check raises if the current callback has been stopped.
+func (l *limits) check(L *lua.LState) {
+	if l != nil && l.stopped() {
+		L.RaiseError("%s", l.stopText())
+	}
+}
 
 // maxString is the longest string in bytes that a host function makes for a script.
 const maxString = 256 << 20
@@ -52,6 +66,9 @@ var _ context.Context = (*limits)(nil)
 
 // Done is part of context.Context.
 func (l *limits) Done() <-chan struct{} {
+	if l.budget.steps++; l.budget.steps >= l.budget.look {
+		l.atStep()
+	}
 	if l.stopped() {
 		return closedChannel
 	}
@@ -61,7 +78,7 @@ func (l *limits) Done() <-chan struct{} {
 // Err is part of context.Context; gopher-lua raises its text.
 func (l *limits) Err() error {
 	if l.stopped() {
-		return stopError{}
+		return stopError{l.stopText()}
 	}
 	return nil
 }
@@ -72,9 +89,9 @@ func (l *limits) Deadline() (time.Time, bool) { return time.Time{}, false }
 // Value is part of context.Context.
 func (l *limits) Value(any) any { return nil }
 
-type stopError struct{}
+type stopError struct{ text string }
 
-func (stopError) Error() string { return errStopped }
+func (e stopError) Error() string { return e.text }
 
 // watchdog stops callbacks that take longer than their limit. One goroutine looks at all interpreters.
 type watchdog struct {
@@ -83,6 +100,8 @@ type watchdog struct {
 	started bool
 	quit    chan struct{} // closed by close
 	wg      sync.WaitGroup
+	now     atomic.Int64 // time of the last look, as budget.now tells it
+	heap    atomic.Int64 // heap of the process then
 }
 
 // watch is when the watchdog first saw the current call.
@@ -123,9 +142,12 @@ const watchEvery = 10 * time.Millisecond
 func (w *watchdog) run() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	sample := heapSample()
 	for {
 		select {
 		case now := <-tick.C:
+			w.heap.Store(readHeap(sample))
+			w.now.Store(int64(time.Since(processStart)))
 			w.look(now)
 		case <-w.quit:
 			return
@@ -141,6 +163,9 @@ func (w *watchdog) look(now time.Time) {
 		if call != seen.call {
 			seen.call, seen.since = call, now
 			continue
+		}
+		if call != 0 && !l.peek.Load() {
+			l.peek.Store(true)
 		}
 		if limit := time.Duration(l.timeout.Load()); call != 0 && limit > 0 && now.Sub(seen.since) >= limit {
 			l.stop.Store(call)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"dragonfly/engine"
 	"dragonfly/engine/store"
@@ -30,6 +31,8 @@ type Loader struct {
 	hosts  map[string][]string
 	dog    *watchdog
 	models models // used by scripts
+
+	setupTimeout time.Duration // of a script's top level together with its setup()
 
 	mu                   sync.Mutex
 	codes                map[string]*code // by path; compiled once, shared by all workers
@@ -63,7 +66,7 @@ func NewLoader(root string, o Options) (*Loader, error) {
 	if o.Stdout == nil {
 		o.Stdout = os.Stdout
 	}
-	return &Loader{dir: dir, root: r, stdout: o.Stdout, roots: o.Roots, hosts: o.Hosts, dog: newWatchdog(), codes: map[string]*code{}}, nil
+	return &Loader{dir: dir, root: r, stdout: o.Stdout, roots: o.Roots, hosts: o.Hosts, dog: newWatchdog(), setupTimeout: setupTimeout, codes: map[string]*code{}}, nil
 }
 
 // Forget lets scripts be read again: for a reload. Programs that are in use stay as they are.

@@ -99,12 +99,19 @@ func (lib *bufferLib) metatable() *lua.LTable {
 			return 1
 		}
 	}
-	text := func(L *lua.LState) int { L.Push(lua.LString(checkBuffer(L, 1).rest())); return 1 }
+	text := func(L *lua.LState) int {
+		b := checkBuffer(L, 1)
+		lib.vs.lim.room(L, len(b.rest()))
+		L.Push(lua.LString(b.rest()))
+		return 1
+	}
 	methods := L.NewTable()
 	setFuncs(L, methods, map[string]lua.LGFunction{
 		"put": self(func(L *lua.LState, b *buffer) {
 			for i := 2; i <= L.GetTop(); i++ {
-				b.data = append(b.data, lib.text(L, i)...)
+				s := lib.text(L, i)
+				lib.vs.lim.room(L, len(s)+len(b.data)/8)
+				b.data = append(b.data, s...)
 				b.check(L)
 			}
 		}),
@@ -125,6 +132,7 @@ func (lib *bufferLib) metatable() *lua.LTable {
 		"skip":  self(func(L *lua.LState, b *buffer) { b.from += min(max(integer(L, 2), 0), len(b.rest())) }),
 		"get": func(L *lua.LState) int {
 			b := checkBuffer(L, 1)
+			lib.vs.lim.room(L, len(b.rest()))
 			top := L.GetTop()
 			if top == 1 {
 				L.Push(lua.LString(b.take(len(b.rest()))))
@@ -163,7 +171,9 @@ func (lib *bufferLib) metatable() *lua.LTable {
 		"__tostring": text,
 		"__len":      func(L *lua.LState) int { L.Push(lua.LNumber(len(checkBuffer(L, 1).rest()))); return 1 },
 		"__concat": func(L *lua.LState) int {
-			L.Push(lua.LString(lib.text(L, 1) + lib.text(L, 2)))
+			a, b := lib.text(L, 1), lib.text(L, 2)
+			lib.vs.lim.room(L, len(a)+len(b))
+			L.Push(lua.LString(a + b))
 			return 1
 		},
 	})
@@ -205,6 +215,11 @@ func appendU124(b []byte, n uint32) []byte {
 func (lib *bufferLib) encode(L *lua.LState, b []byte, v lua.LValue, depth int) []byte {
 	if len(b) > maxString {
 		L.RaiseError("buffer too large (limit %d bytes)", maxString)
+	}
+	if s, ok := v.(lua.LString); ok {
+		lib.vs.lim.grow(L, len(s)+16, len(b)+len(s))
+	} else {
+		lib.vs.lim.grow(L, 16, len(b))
 	}
 	switch v := v.(type) {
 	case *lua.LNilType:
@@ -283,10 +298,12 @@ func (lib *bufferLib) encodeTable(L *lua.LState, b []byte, t *lua.LTable, depth 
 
 // bufferDecoder reads one value; s is what follows.
 type bufferDecoder struct {
-	L    *lua.LState
-	null lua.LValue
-	s    string
-	gaps int // slots of arrays that large integer keys have left empty
+	L     *lua.LState
+	null  lua.LValue
+	s     string
+	made  int // bytes that the budget does not know of
+	total int // and those it knows of
+	gaps  int // slots of arrays that large integer keys have left empty
 }
 
 // maxGaps is the most empty slots of one decode: an integer key takes room for all below it.
@@ -342,7 +359,17 @@ func (d *bufferDecoder) value(depth int) lua.LValue {
 	return lua.LNil
 }
 
+// charge tells the budget now and then how much was made.
+func (d *bufferDecoder) charge(n int) {
+	if d.made += n; d.made > 16*bigString {
+		d.total += d.made
+		limitsOf(d.L).grow(d.L, d.made, d.total)
+		d.made = 0
+	}
+}
+
 func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
+	d.charge(arrayCost)
 	t := d.L.CreateTable(0, 0)
 	last, members := 0, 0
 	if tag&6 != 0 {
@@ -356,9 +383,11 @@ func (d *bufferDecoder) table(tag uint32, depth int) lua.LValue {
 		first = 1
 	}
 	for i := first; i < last; i++ {
+		d.charge(valueCost)
 		t.RawSet(lua.LNumber(i), d.value(depth))
 	}
 	for range members {
+		d.charge(memberCost)
 		k := d.value(depth)
 		v := d.value(depth)
 		if v == lua.LNil {

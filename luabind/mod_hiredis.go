@@ -63,12 +63,16 @@ func (h *hiredis) value(r *store.Reply) lua.LValue {
 	case store.Int:
 		return lua.LNumber(r.Int)
 	case store.Bulk:
+		if len(r.Str) > bigString {
+			h.s.lim.room(h.s.L, len(r.Str))
+		}
 		return lua.LString(r.Str)
 	case store.Status:
 		return h.status(r.Str)
 	case store.Error:
 		return h.constant(r.Str, hiredisError)
 	case store.Array:
+		h.s.lim.room(h.s.L, arrayCost+slotSize*len(r.Elems))
 		t := h.s.L.CreateTable(len(r.Elems), 0)
 		for i := range r.Elems {
 			t.RawSetInt(i+1, h.value(&r.Elems[i]))

@@ -80,7 +80,10 @@ func (s *script) httpRequest(L *lua.LState, method, url, body string, o *lua.LTa
 			timeout = time.Duration(float64(n) * float64(time.Second))
 		}
 		if n, ok := o.RawGetString("max_body").(lua.LNumber); ok && n >= 0 {
-			limit = int64(n)
+			limit = int64(min(n, maxString))
+		}
+		if most := s.lim.budget.memory; most > 0 {
+			limit = min(limit, most)
 		}
 		insecure = lua.LVAsBool(o.RawGetString("insecure"))
 		if h, ok := o.RawGetString("headers").(*lua.LTable); ok {
@@ -107,6 +110,7 @@ func (s *script) httpRequest(L *lua.LState, method, url, body string, o *lua.LTa
 	if err != nil {
 		return failed(L, err)
 	}
+	s.lim.room(L, len(text))
 	headers := L.CreateTable(0, len(resp.Header))
 	for k, v := range resp.Header {
 		headers.RawSetString(strings.ToLower(k), lua.LString(strings.Join(v, ", ")))
@@ -119,8 +123,12 @@ func (s *script) httpRequest(L *lua.LState, method, url, body string, o *lua.LTa
 	return 1
 }
 
-// failed returns nil and the message: a failure of the world, not a mistake of the script.
+// failed returns nil and the message: a failure of the world, not a mistake of the script. That a budget is used up is
+// raised.
 func failed(L *lua.LState, err error) int {
+	if stop, ok := err.(stopError); ok {
+		L.RaiseError("%s", stop.text)
+	}
 	L.Push(lua.LNil)
 	L.Push(lua.LString(err.Error()))
 	return 2

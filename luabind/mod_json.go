@@ -42,6 +42,10 @@ func jsonModule(vs *views) module {
 				body, _, err := vs.encode(L.CheckAny(1), false)
 				var b bytes.Buffer
 				if err == nil {
+					n := prettyLen(body, len(indent))
+					err = vs.lim.take(n, n)
+				}
+				if err == nil {
 					err = json.Indent(&b, []byte(body), "", indent)
 				}
 				if err != nil {
@@ -60,6 +64,31 @@ func jsonModule(vs *views) module {
 				return 1
 			}},
 	}}
+}
+
+// prettyLen returns about how long a JSON text is with line ends and so many bytes of indent per level.
+func prettyLen(body string, indent int) int {
+	n, depth, quoted := len(body), 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+			n += 1 + depth*indent
+		case c == '}' || c == ']':
+			depth--
+			n += 1 + depth*indent
+		case c == ',':
+			n += 1 + depth*indent
+		case c == ':':
+			n++
+		}
+	}
+	return n
 }
 
 // jsonIndent returns argument n of pretty as the text of one level.

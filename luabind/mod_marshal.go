@@ -69,11 +69,12 @@ type marshaller struct {
 	vs        *views
 	buf       []byte
 	holes     int
+	charged   int // bytes of buf that the budget knows of
 	seen      map[*lua.LTable]int
 	persisted map[*lua.LTable]lua.LValue // what __persist returned
 	constants map[lua.LValue]int
 	limit     int  // of the text in bytes
-	compact   bool // tables give back the memory of deleted keys
+	compact   bool // for the engine, not for a script: tables give back the memory of deleted keys, no budget counts
 }
 
 func newMarshaller(L *lua.LState, vs *views) *marshaller {
@@ -104,12 +105,20 @@ func (m *marshaller) check(n int) {
 
 func (m *marshaller) text(kind byte, s string) {
 	m.check(len(s))
+	if len(s) > bigString && !m.compact {
+		limitsOf(m.L).grow(m.L, len(s), len(m.buf)+len(s))
+		m.charged += len(s)
+	}
 	m.buf = append(binary.AppendUvarint(append(m.buf, kind), uint64(len(s))), s...)
 }
 
 func (m *marshaller) value(v lua.LValue, depth int) {
 	if depth > marshalDepth {
 		m.L.RaiseError("value is nested too deep")
+	}
+	if n := len(m.buf) - m.charged; n > bigString && !m.compact {
+		m.charged = len(m.buf)
+		limitsOf(m.L).grow(m.L, n, len(m.buf))
 	}
 	if m.constant(v) {
 		return
@@ -231,6 +240,8 @@ type unmarshaller struct {
 	vs        *views
 	s         string
 	holes     int
+	made      int // bytes that the budget does not know of
+	total     int // and those it knows of
 	tables    []*lua.LTable
 	constants *lua.LTable // may be nil
 }
@@ -323,7 +334,17 @@ func (u *unmarshaller) constant() lua.LValue {
 	return u.constants.RawGetInt(int(n))
 }
 
+// charge tells the budget now and then how much was made.
+func (u *unmarshaller) charge(n int) {
+	if u.made += n; u.made > 16*bigString {
+		u.total += u.made
+		limitsOf(u.L).grow(u.L, u.made, u.total)
+		u.made = 0
+	}
+}
+
 func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
+	u.charge(objectCost)
 	t := u.L.CreateTable(0, 1)
 	if kind == mArray {
 		t.Metatable = u.vs.arrayMeta
@@ -338,6 +359,7 @@ func (u *unmarshaller) table(kind byte, depth int) lua.LValue {
 		if v == nil || v == lua.LNil || k == lua.LNil {
 			u.bad()
 		}
+		u.charge(valueCost)
 		if n, ok := k.(lua.LNumber); ok {
 			if u.holes += holes(t.MaxN(), n); n != n || u.holes > marshalHoles {
 				u.bad()

@@ -49,12 +49,16 @@ func (a *redisAPI) value(r *store.Reply) lua.LValue {
 	case store.Int:
 		return lua.LNumber(r.Int)
 	case store.Bulk, store.Status:
+		if len(r.Str) > bigString {
+			a.s.lim.room(a.s.L, len(r.Str))
+		}
 		return lua.LString(r.Str)
 	case store.Error:
 		t := a.s.L.CreateTable(0, 1)
 		t.RawSetString("err", lua.LString(r.Str))
 		return t
 	case store.Array:
+		a.s.lim.room(a.s.L, arrayCost+slotSize*len(r.Elems))
 		t := a.s.L.CreateTable(len(r.Elems), 0)
 		for i := range r.Elems {
 			t.RawSetInt(i+1, a.value(&r.Elems[i]))

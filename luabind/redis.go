@@ -64,6 +64,9 @@ func exactInteger(v lua.LValue) (string, bool) {
 // evalTimeout is the limit of a script that runs inside the embedded store: everybody waits for it.
 const evalTimeout = time.Second
 
+// evalMemory is the limit in bytes of what such a script may hold.
+const evalMemory = 256 << 20
+
 // evaluator runs EVAL's scripts for the embedded store.
 type evaluator struct {
 	L     *lua.LState
@@ -72,6 +75,7 @@ type evaluator struct {
 	base  *lua.LTable // metatable of the globals of each run
 	codes map[string]*code
 	do    func(args []string) store.Reply
+	close func()
 }
 
 // evalCodes bounds the compiled scripts that are kept.
@@ -82,15 +86,29 @@ func (l *Loader) evalRedis(script string, keys, args []string, do func(args []st
 	if l.eval == nil {
 		l.eval = newEvaluator(l)
 	}
-	return l.eval.run(script, keys, args, do)
+	reply := l.eval.run(script, keys, args, do)
+	if lim := l.eval.lim; lim.budget.cause == causeMemory || lim.between(l.dog.now.Load(), l.dog.heap.Load()) {
+		l.eval.close() // what it holds would stay
+		l.eval = nil
+	}
+	return reply
 }
 
 func newEvaluator(l *Loader) *evaluator {
 	e := &evaluator{lim: &limits{}, codes: map[string]*code{}}
+	var m meter
+	var co *coroutines
+	e.lim.budget = newBudget(evalMemory, 0, func(most int64) int64 { return m.measure(&holder{L: e.L, coroutines: co, views: e.views}, most) }, func(int64) {})
 	e.lim.timeout.Store(int64(evalTimeout))
 	e.L = lua.NewState(lua.Options{SkipOpenLibs: true, RegistrySize: 4 << 10, RegistryMaxSize: 1 << 18, RegistryGrowStep: 4 << 10, MinimizeStackMemory: true})
-	openLibs(e.L, e.lim, io.Discard)
+	co = openLibs(e.L, e.lim, io.Discard)
+	e.close = func() {
+		l.dog.remove(e.lim)
+		co.close()
+		e.L.Close()
+	}
 	e.views = newViews(e.L)
+	e.views.lim = e.lim
 	for _, m := range cjsonModules(e.views) {
 		if m.Name == "cjson" {
 			m.install(e.L)
@@ -267,6 +285,9 @@ func (e *evaluator) run(script string, keys, args []string, do func(args []strin
 	e.lim.end()
 	if err != nil {
 		defer L.SetTop(0)
+		if e.lim.stopped() && e.lim.budget.cause == causeMemory {
+			return store.Err(fmt.Sprintf("ERR the script %s was stopped: it held more than %s", sha, bytesText(evalMemory)))
+		}
 		if e.lim.stopped() {
 			return store.Err(fmt.Sprintf("ERR the script %s was stopped: it took longer than %s, while which the whole store waits", sha, evalTimeout))
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -160,6 +161,12 @@ func (s *script) SaveState() ([]byte, error) {
 	if !s.program.keepsState {
 		return nil, nil
 	}
+	if s.spent.err != nil { // there is no interpreter at the moment
+		if s.env.Resharded {
+			return nil, s.spent.err
+		}
+		return slices.Concat(s.env.States...), nil
+	}
 	v := s.globals.RawGetString(stateName)
 	state, ok := v.(*lua.LTable)
 	if !ok {
@@ -177,6 +184,7 @@ func (s *script) SaveState() ([]byte, error) {
 		data = m.buf
 	})
 	if err == nil {
+		s.env.States, s.env.Resharded = [][]byte{data}, false
 		return data, nil
 	}
 	if path, kind := findUnsavable(s.views, state, "state", map[*lua.LTable]bool{}); path != "" {

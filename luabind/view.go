@@ -64,6 +64,7 @@ const (
 // views makes and reads the views of one interpreter.
 type views struct {
 	L         *lua.LState
+	lim       *limits        // nil is none
 	meta      *lua.LTable    // metatable of every view
 	arrayMeta *lua.LTable    // metatable of tables that are arrays even when empty
 	exactMeta *lua.LTable    // metatable of exact numbers

@@ -35,6 +35,9 @@ func (vs *views) open() {
 		if o := vs.viewOf(t); o != nil {
 			vs.rawSet(o, k, v)
 		} else {
+			if n, ok := k.(lua.LNumber); ok {
+				vs.lim.slots(L, t, float64(n))
+			}
 			L.RawSet(t, k, v)
 		}
 		L.Push(t)

@@ -23,18 +23,29 @@ type script struct {
 	views      *views
 	lim        *limits
 	coroutines *coroutines
+	meter      meter
 	out        *engine.Results // of the current callback
 	routes     struct{ analyzers, outputs map[string]engine.Route }
 	loading    map[string]bool // require in progress
 	closers    []func()        // connections that the script opened
+	spent      spent           // whether the interpreter must be replaced: see replace.go
 }
 
 var _ engine.Script = (*script)(nil)
 
 func newScript(p *program, env engine.ScriptEnv) *script {
-	s := &script{program: p, env: env, lim: &limits{}, loading: map[string]bool{}}
-	s.lim.timeout.Store(int64(setupTimeout))
+	s := &script{program: p, env: env}
 	s.routes.analyzers, s.routes.outputs = map[string]engine.Route{}, map[string]engine.Route{}
+	s.open()
+	return s
+}
+
+// open makes the interpreter.
+func (s *script) open() {
+	p, env := s.program, s.env
+	s.lim = &limits{budget: newBudget(env.Memory, env.Instructions, s.measure, s.warnMemory)}
+	s.loading = map[string]bool{}
+	s.lim.timeout.Store(int64(p.loader.setupTimeout))
 	s.L = lua.NewState(lua.Options{
 		SkipOpenLibs: true, RegistrySize: 4 << 10, RegistryMaxSize: 1 << 20, RegistryGrowStep: 4 << 10,
 		CallStackSize: 16 << 10, MinimizeStackMemory: true,
@@ -44,6 +55,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 	s.coroutines = openLibs(s.L, s.lim, p.loader.stdout)
 	s.openRequire()
 	s.views = newViews(s.L)
+	s.views.lim = s.lim
 	s.views.open()
 	for _, m := range s.modules() {
 		m.install(s.L)
@@ -57,7 +69,6 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 	if !env.IsFilter {
 		setGlobal("default_output", env.DefaultOutput)
 	}
-	return s
 }
 
 // modules returns every module that scripts see.
@@ -95,6 +106,13 @@ func (s *script) start(out *engine.Results) error {
 		}
 	}
 	sealSandbox(s.L)
+	if s.lim.budget.memory > 0 && s.lim.budget.over(0) {
+		s.spent.now = true
+		se := &engine.ScriptError{Script: s.program.code.name}
+		s.lim.budget.cause = causeMemory
+		s.stopped(se)
+		return se
+	}
 	s.lim.timeout.Store(int64(s.env.Timeout))
 	if !s.program.mayLoop {
 		s.L.RemoveContext() // gopher-lua asks a context before every instruction
@@ -104,15 +122,23 @@ func (s *script) start(out *engine.Results) error {
 
 // Handle implements engine.Script.
 func (s *script) Handle(ev *engine.Event, out *engine.Results) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
 	loop, ok := s.globals.RawGetString("loop").(*lua.LFunction)
 	if !ok {
 		return &engine.ScriptError{Script: s.program.code.name, Msg: "the script has overwritten its function loop"}
 	}
-	return s.call(out, loop, s.views.value(ev.Body, ev.Index))
+	err := s.call(out, loop, s.views.value(ev.Body, ev.Index))
+	s.between()
+	return err
 }
 
 // Finish implements engine.Script.
 func (s *script) Finish(out *engine.Results) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
 	if finish, ok := s.globals.RawGetString("finish").(*lua.LFunction); ok {
 		return s.call(out, finish)
 	}
@@ -121,10 +147,16 @@ func (s *script) Finish(out *engine.Results) error {
 
 // Close implements engine.Script.
 func (s *script) Close() {
+	s.close()
+}
+
+// close ends the interpreter.
+func (s *script) close() {
 	s.program.loader.dog.remove(s.lim)
 	for _, f := range s.closers {
 		f()
 	}
+	s.closers = nil
 	s.coroutines.close()
 	s.L.Close()
 }
@@ -140,15 +172,20 @@ func (s *script) call(out *engine.Results, fn *lua.LFunction, args ...lua.LValue
 	err := s.L.PCall(len(args), 0, nil)
 	s.lim.end()
 	if err != nil {
+		err = s.fault(err)
 		s.L.SetTop(0)
-		return s.fault(err)
+		if s.lim.budget.cause == causeMemory {
+			s.spent.now = true
+		}
+		return err
 	}
+	s.out = nil
 	return nil
 }
 
 // fault turns gopher-lua's error into ours.
 func (s *script) fault(err error) error {
-	se := &engine.ScriptError{Script: s.program.code.name, Msg: err.Error(), Timeout: s.lim.stopped()}
+	se := &engine.ScriptError{Script: s.program.code.name, Msg: err.Error()}
 	var api *lua.ApiError
 	if errors.As(err, &api) {
 		se.Trace = strings.TrimSpace(api.StackTrace)
@@ -162,8 +199,8 @@ func (s *script) fault(err error) error {
 	} else if name, line, ok := tracePosition(se.Trace); ok {
 		se.Script, se.Line = name, line
 	}
-	if se.Timeout {
-		se.Msg = "stopped: a call took longer than script_timeout (" + time.Duration(s.lim.timeout.Load()).String() + ")"
+	if s.lim.stopped() {
+		s.stopped(se)
 	} else {
 		se.Msg = friendlyError(se.Msg)
 	}

@@ -1,0 +1,10 @@
+-- Tries: source text that nests a million levels deep
+-- Want: ok
+-- Where: setup
+-- Peak: 400 MiB
+function setup() assert(loadstring('return ' .. string.rep('(', 1e5) .. '1' .. string.rep(')', 1e5))) end
+
+function loop(e)
+  if e.attack then attack(e) end
+  dragonfly.output_event(default_output, {n = e.n})
+end

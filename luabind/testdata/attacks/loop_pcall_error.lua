@@ -1,0 +1,11 @@
+-- Tries: raises and catches errors for ever
+-- Want: timeout
+
+function attack(e)
+  while true do pcall(error) end
+end
+
+function loop(e)
+  if e.attack then attack(e) end
+  dragonfly.output_event(default_output, {n = e.n})
+end

@@ -1,0 +1,11 @@
+-- Tries: the same by rawset
+-- Want: memory
+
+function attack(e)
+  kept = rawset({}, 8000000, 1)
+end
+
+function loop(e)
+  if e.attack then attack(e) end
+  dragonfly.output_event(default_output, {n = e.n})
+end
