@@ -28,6 +28,7 @@ const (
 	ReasonLoop      = "loop" // took more than MaxHops stages
 	ReasonFanOut    = "fan_out"
 	ReasonRejected  = "rejected" // the sink refused it for good
+	ReasonNoStage   = "no_stage" // sent back to a stage that is no longer configured
 )
 
 // Batch is a run of records that one input read together from one source.
