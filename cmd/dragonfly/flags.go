@@ -18,6 +18,7 @@ const usage = `Usage: dragonfly [-r root] [-c [chroot]] [-l logdir] [-p] [-v] [-
 Commands:
   check            check config.lua and all scripts, run nothing
   test FILE.lua... run the examples in the headers of scripts
+  dead-letter ...  list, show, replay or drop events that failed (dead-letter help)
   reference        print the reference of config.lua and of the Lua functions (Markdown)
   version, help
 
@@ -54,7 +55,10 @@ func parseFlags(args []string) (flags, error) {
 		}
 		if !strings.HasPrefix(arg, "-") || arg == "-" {
 			if f.verb == "" {
-				f.verb = arg
+				if f.verb = arg; arg == deadLetterVerb { // it has flags of its own
+					f.args = args
+					break
+				}
 			} else {
 				f.args = append(f.args, arg)
 			}
@@ -114,7 +118,7 @@ func parseFlags(args []string) (flags, error) {
 
 func isVerb(s string) bool {
 	switch s {
-	case "run", "check", "test", "reference", "version", "help":
+	case "run", "check", "test", deadLetterVerb, "reference", "version", "help":
 		return true
 	}
 	return false

@@ -24,8 +24,11 @@ import (
 	"dragonfly/luabind"
 )
 
-// checkpointFile is in the state directory.
-const checkpointFile = "checkpoint.json"
+// checkpointFile and replayDir are in the state directory.
+const (
+	checkpointFile = "checkpoint.json"
+	replayDir      = "replay"
+)
 
 // serve runs the pipeline of a root until it is drained.
 func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) error {
@@ -50,7 +53,13 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	if err != nil {
 		log.Error(err.Error())
 	}
-	b := &builder{place: at, log: log, loader: loader, checkpoints: checkpoints, counters: engine.NewCounters()}
+	replay, err := engine.OpenReplay(filepath.Join(at.stateDir, replayDir))
+	if err != nil {
+		log.Error("dead letters cannot be replayed until the next start", "err", err)
+	} else {
+		defer replay.Close()
+	}
+	b := &builder{place: at, log: log, loader: loader, checkpoints: checkpoints, counters: engine.NewCounters(), replay: replay}
 	p, err := b.build(nil)
 	if err != nil {
 		return err

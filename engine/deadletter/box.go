@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 )
@@ -160,41 +159,30 @@ func (b *Box) repair() error {
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// Replay asks the engine to replay the entries that next returns until it returns io.EOF, each at the stage to. When it
-// returns they are marked and the request is on the disk. When it fails, or the process is killed in it, either all of them
-// are handed over or none: then they stay as they were. It returns "" if there is no entry. Called within Change.
+// Replay asks the engine to replay the entries that each hands to add, each at the stage to. When it returns they are
+// marked and the request is on the disk. When it fails, or the process is killed in it, either all of them are handed over or
+// none: then they stay as they were. It returns "" if there is no entry. Called within Change.
 //
 // The order makes it so: R.part is on the disk before the marks are, and a mark whose R.part exists does not count; the
 // renaming to R.json is what counts, and only that.
-func (b *Box) Replay(next func() (to string, f *Found, err error)) (request string, n int, err error) {
+func (b *Box) Replay(each func(add func(to string, f *Found) error) error) (request string, n int, err error) {
 	request = requestName()
 	w, err := b.Requests.begin(request)
 	if err != nil {
 		return "", 0, err
 	}
 	var ids []ID
-	for {
-		to, f, err := next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = w.add(to, f.Line.Text)
-		}
-		if err != nil {
-			w.abandon()
-			return "", 0, err
-		}
+	err = each(func(to string, f *Found) error {
 		n++
 		if len(ids) == 0 || ids[len(ids)-1] != f.ID {
 			ids = append(ids, f.ID)
 		}
+		return w.add(to, f.Line.Text)
+	})
+	if err == nil && n > 0 {
+		err = w.sync()
 	}
-	if n == 0 {
-		w.abandon()
-		return "", 0, nil
-	}
-	if err := w.sync(); err != nil {
+	if err != nil || n == 0 {
 		w.abandon()
 		return "", 0, err
 	}
@@ -218,6 +206,24 @@ func requestName() string {
 	var b [4]byte
 	rand.Read(b[:])
 	return time.Now().UTC().Format("20060102T150405.000000") + "-" + hex.EncodeToString(b[:])
+}
+
+// Outcome returns what became of a request; false while it is not finished.
+func (b *Box) Outcome(request string) (o Outcome, ok bool, err error) {
+	if b.Requests.Has(request) {
+		return o, false, nil
+	}
+	if o, ok, err = b.Requests.Result(request); ok || err != nil {
+		return o, ok, err
+	}
+	s, err := b.State() // another command has taken the result into the index
+	if err != nil {
+		return o, false, err
+	}
+	if o, ok = s.Outcomes[request]; !ok {
+		err = fmt.Errorf("request %s is gone and nothing says what became of it: was the directory %s emptied?", request, b.Requests.dir)
+	}
+	return o, ok, err
 }
 
 // Drop marks entries as dropped. When it returns the marks are on the disk. Called within Change.

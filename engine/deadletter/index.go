@@ -162,7 +162,7 @@ func (n *note) line() []byte {
 // compact writes the index anew without the marks for which keep is false, and without what no mark refers to.
 func compact(path string, keep func(ID) bool) error {
 	x, err := ReadIndex(path, func(string) bool { return false })
-	if err != nil || len(x.Marks) == 0 {
+	if err != nil || len(x.Marks)+len(x.Outcomes)+x.Damaged == 0 {
 		return err
 	}
 	old, err := os.Stat(path + IndexSuffix)

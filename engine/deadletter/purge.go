@@ -155,6 +155,38 @@ func (f *File) rewrite(keep func(ID) bool) (err error) {
 	return errors.Join(dst.Close(), syncDir(filepath.Dir(f.Path)))
 }
 
+// CurrentHasDone reports whether the current file holds entries that are done: then a purge gains by rotating it.
+func (b *Box) CurrentHasDone() (bool, error) {
+	state, err := b.State()
+	if err != nil {
+		return false, err
+	}
+	files, err := OpenFiles(b.Path)
+	if err != nil {
+		return false, err
+	}
+	defer files.Close()
+	found := errors.New("found")
+	for _, f := range files {
+		if !f.Current {
+			continue
+		}
+		err := f.Scan(func(e *Found) error {
+			if s, _ := state.Of(e.ID); s.Done() {
+				return found
+			}
+			return nil
+		}, func(Damage) error { return nil })
+		if err == found {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
 // ErrWritten says that a process has the current file open.
 var ErrWritten = errors.New("a process has it open for writing")
 
