@@ -96,7 +96,7 @@ func plain(event string) bool {
 func Parse(line string) (Entry, error) {
 	e := Entry{ID: IDOf(line)}
 	head, event, ok := split(line, eventKey)
-	if !ok { // another program has written it anew
+	if !ok || lazyjson.Validate(event) != nil { // another program has written it anew
 		fields, err := lazyjson.IndexObject(nil, line)
 		if err != nil {
 			return e, err
@@ -106,8 +106,6 @@ func Parse(line string) (Entry, error) {
 			return e, errors.New(`no "event"`)
 		}
 		head, event = line, f.Raw(line)
-	} else if err := lazyjson.Validate(event); err != nil {
-		return e, err
 	}
 	fields, err := lazyjson.IndexObject(nil, head)
 	if err != nil {

@@ -38,27 +38,16 @@ var (
 
 const stampFormat = "20060102.150405"
 
-// OpenFiles opens the dead-letter file at path and its rotated siblings, each once, also while they are being rotated.
-// There may be none.
+// OpenFiles opens the dead-letter file at path and its rotated siblings, each once, also while they are being rotated: what
+// was written before the call is in them. There may be none.
 func OpenFiles(path string) (Files, error) {
-	var list Files
-	for range 20 {
-		names, err := siblings(path)
-		if err != nil {
-			return nil, err
+	for range 50 {
+		list, err := openAll(path)
+		if list != nil || err != nil {
+			return list, err
 		}
-		if list, err = openAll(path, names); err != nil {
-			return nil, err
-		}
-		if list != nil {
-			now, err := siblings(path)
-			if err == nil && slices.Equal(now, names) && list.holds(path) {
-				return list, nil
-			}
-		}
-		list.Close()
 	}
-	return nil, fmt.Errorf("%s: it is rotated faster than it can be opened", path)
+	return nil, fmt.Errorf("%s: its rotated files are removed faster than they can be opened", path)
 }
 
 // siblings returns the names of the rotated files.
@@ -85,32 +74,44 @@ func siblings(path string) ([]string, error) {
 	return names, nil
 }
 
-// openAll returns nil if one of the files has gone meanwhile. A file that is there twice, plain and packed, counts once.
-func openAll(path string, names []string) (Files, error) {
-	list := Files{}
-	for _, name := range append(slices.Clone(names), filepath.Base(path)) {
+// openAll returns nil if one of the files has gone meanwhile. The current one is opened before the others are listed: if it
+// is rotated in between it is in the list, and the same file. A file that is there twice, plain and packed, counts once.
+func openAll(path string) (list Files, err error) {
+	list = Files{}
+	defer func() {
+		if err != nil {
+			list.Close()
+			list = nil
+		}
+	}()
+	current, err := openFile(path)
+	if err == nil {
+		current.Current = true
+		list = append(list, current)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return list, err
+	}
+	names, err := siblings(path)
+	if err != nil {
+		return list, err
+	}
+	for _, name := range names {
 		if plain, ok := strings.CutSuffix(name, ".gz"); ok && slices.Contains(names, plain) {
 			continue // it was being packed
 		}
 		file, err := openFile(filepath.Join(filepath.Dir(path), name))
 		if errors.Is(err, fs.ErrNotExist) {
-			if name == filepath.Base(path) {
-				continue
-			}
 			list.Close()
 			return nil, nil
 		}
 		if err != nil {
-			list.Close()
-			return nil, err
+			return list, err
 		}
 		if slices.ContainsFunc(list, func(o *File) bool { return os.SameFile(o.info, file.info) }) {
 			file.f.Close()
 			continue
 		}
-		file.Current = name == filepath.Base(path)
-		file.at = file.info.ModTime()
-		if m := ownName.FindStringSubmatch(strings.TrimPrefix(name, filepath.Base(path))); m != nil && !file.Current {
+		if m := ownName.FindStringSubmatch(strings.TrimPrefix(name, filepath.Base(path))); m != nil {
 			file.Own = true
 			if t, err := time.ParseInLocation(stampFormat, m[1], time.Local); err == nil {
 				file.at = t
@@ -147,18 +148,7 @@ func openFile(path string) (*File, error) {
 	}
 	var magic [2]byte
 	n, _ := f.ReadAt(magic[:], 0)
-	return &File{Path: path, f: f, info: info, Gzip: n == 2 && magic == [2]byte{0x1f, 0x8b}}, nil
-}
-
-// holds reports whether path still leads to the current file that was opened, or still to nothing.
-func (l Files) holds(path string) bool {
-	info, err := os.Stat(path)
-	for _, f := range l {
-		if f.Current {
-			return err == nil && os.SameFile(f.info, info)
-		}
-	}
-	return errors.Is(err, fs.ErrNotExist) || slices.ContainsFunc(l, func(f *File) bool { return err == nil && os.SameFile(f.info, info) })
+	return &File{Path: path, f: f, info: info, at: info.ModTime(), Gzip: n == 2 && magic == [2]byte{0x1f, 0x8b}}, nil
 }
 
 // Close closes the files.
