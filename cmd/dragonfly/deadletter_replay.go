@@ -57,6 +57,11 @@ func (s *skips) add(why string) {
 	}
 }
 
+func (s *skips) remove(why string) {
+	delete(s.n, why)
+	s.order = slices.DeleteFunc(s.order, func(w string) bool { return w == why })
+}
+
 // err is what a command that did less than it was told returns.
 func (s *skips) err() error {
 	var errs []error
@@ -103,11 +108,17 @@ func (c *letters) replay(ctx context.Context) error {
 		when = "no engine runs: they are replayed at its next start"
 	}
 	fmt.Fprintf(c.stdout, "request %s: %d entries (%s); %s\n", request, n, strings.Join(where, ", "), when)
+	if k := left.n[doneBefore]; k > 0 && len(c.ids) == 0 { // who names no entry means the open ones
+		fmt.Fprintf(c.stderr, "dragonfly: %d entries left as they are: %s\n", k, doneBefore)
+		left.remove(doneBefore)
+	}
 	if c.wait.on {
 		return errors.Join(left.err(), c.await(ctx, request))
 	}
 	return left.err()
 }
+
+const doneBefore = "they were replayed or dropped before (--again replays them)"
 
 // target returns the stage that an entry is sent to, or why it is not sent.
 func (c *letters) target(e *deadletter.Entry, s deadletter.Status) (to, why string) {
@@ -115,7 +126,7 @@ func (c *letters) target(e *deadletter.Entry, s deadletter.Status) (to, why stri
 	case s == deadletter.Pending:
 		return "", "their replay was asked for and is not finished"
 	case s.Done() && !c.again:
-		return "", "they were replayed or dropped before (--again replays them)"
+		return "", doneBefore
 	}
 	to = e.Stage
 	if c.from == "filter" {

@@ -207,7 +207,10 @@ func (f *File) Scan(each func(*Found) error, bad func(Damage) error) error {
 		}
 		e, err := line.Entry()
 		if err != nil {
-			err = bad(Damage{Path: f.Path, Line: line.Number, Err: err, Open: f.Current && line.Cut})
+			_, rest, e, ok := line.resync()
+			if err = bad(Damage{Path: f.Path, Line: line.Number, Err: err, Open: f.Current && line.Cut && !ok}); err == nil && ok {
+				err = each(&Found{Entry: e, File: f, Line: rest})
+			}
 		} else {
 			err = each(&Found{Entry: e, File: f, Line: line})
 		}

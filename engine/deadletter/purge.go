@@ -137,6 +137,12 @@ func (f *File) rewrite(keep func(ID) bool) (err error) {
 		}
 		if e, err := line.Entry(); err == nil && !keep(e.ID) {
 			continue
+		} else if err != nil {
+			if broken, _, e, ok := line.resync(); ok && keep(e.ID) {
+				line.Text = broken + "\n" + line.Text[len(broken):]
+			} else if ok {
+				line.Text = broken
+			}
 		}
 		if _, err := io.WriteString(w, line.Text+"\n"); err != nil {
 			return err

@@ -59,6 +59,25 @@ func TestPurgeRemovesOnlyWhatIsDone(t *testing.T) {
 	}
 }
 
+func TestPurgeKeepsWhatStandsBehindATornLine(t *testing.T) {
+	b := newBox(t, 0)
+	rotated := b.Path + ".20261120.130000"
+	torn := numbered(9)[:100]
+	write(t, rotated, torn+numbered(0)+"\n"+torn+numbered(1)+"\n"+numbered(2)+"\n")
+	want(t, b.events(t), "damaged", `{"n":0} open`, "damaged", `{"n":1} open`, `{"n":2} open`)
+	if _, n, err := b.replayOpen(`"n":0`); n != 1 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+	b.drop(t, 1, 2)
+	if p := b.purge(t); p.Removed != 2 || p.Rewritten != 1 {
+		t.Errorf("got %+v", p)
+	}
+	if got, want := read(t, rotated), torn+"\n"+numbered(0)+"\n"+torn+"\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	want(t, b.events(t), "damaged", `{"n":0} pending`, "damaged")
+}
+
 func TestPurgeLeavesAFileThatIsBeingWritten(t *testing.T) {
 	b := newBox(t, 1)
 	rotated := b.Path + ".20261120.130000"

@@ -35,6 +35,33 @@ func (l *Line) Entry() (Entry, error) {
 	return Parse(l.Text)
 }
 
+const (
+	lineStart  = `{"time":"` // of every line of ours
+	mostStarts = 16          // places of a damaged line that are tried
+)
+
+// resync finds the whole entry at the end of a damaged line, if there is one: a crash can leave a piece of a line, and the
+// engine goes on behind it. broken is what stands before it.
+func (l *Line) resync() (broken string, rest Line, e Entry, ok bool) {
+	if l.Long {
+		return "", rest, e, false
+	}
+	for at, tries := 1, 0; tries < mostStarts && at < len(l.Text); tries++ {
+		i := strings.Index(l.Text[at:], lineStart)
+		if i < 0 {
+			break
+		}
+		at += i
+		if e, err := Parse(l.Text[at:]); err == nil {
+			rest = *l
+			rest.Text, rest.Offset = l.Text[at:], l.Offset+int64(at)
+			return l.Text[:at], rest, e, true
+		}
+		at++
+	}
+	return "", rest, e, false
+}
+
 // Reader reads lines. Blank ones are passed over.
 type Reader struct {
 	src    *bufio.Reader

@@ -79,7 +79,9 @@ func FuzzScan(f *testing.F) {
 		defer files.Close()
 		found, n, number := 0, 0, int64(0)
 		err = files.Scan(func(got *Found) error {
-			n++
+			if files[0].Gzip || got.Line.Offset == 0 || text[got.Line.Offset-1] == '\n' {
+				n++ // else it stands behind a broken piece, which was counted
+			}
 			if got.Line.Number <= number {
 				t.Fatalf("line %d behind line %d", got.Line.Number, number)
 			}
