@@ -120,7 +120,7 @@ func eachNote(path string, f func(*note)) error {
 
 // appendNotes adds lines to the index; when it returns they are on the disk. After an error none or some of them are.
 func appendNotes(path string, notes func(add func(note))) (err error) {
-	f, err := os.OpenFile(path+IndexSuffix, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o640)
+	f, err := os.OpenFile(path+IndexSuffix, os.O_CREATE|os.O_APPEND|os.O_RDWR|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return err
 	}
@@ -201,18 +201,24 @@ func compact(path string, keep func(ID) bool) error {
 		}
 		return nil
 	})
-	if err == nil {
-		likeBefore(path+IndexSuffix, old)
+	if err != nil {
+		return err
 	}
-	return err
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	likeBefore(f, old)
+	return f.Close()
 }
 
-// likeBefore gives a file that was written anew the owner and permissions that it had, as far as this user may.
-func likeBefore(path string, old fs.FileInfo) {
-	os.Chmod(path, old.Mode().Perm())
+// likeBefore gives a file that was written anew the owner and permissions that it had, as far as this user may. It needs
+// no path: the directory may belong to the user of the engine, who could put a link there.
+func likeBefore(f *os.File, old fs.FileInfo) {
 	if st, ok := old.Sys().(*syscall.Stat_t); ok {
-		os.Chown(path, int(st.Uid), int(st.Gid))
+		f.Chown(int(st.Uid), int(st.Gid))
 	}
+	f.Chmod(old.Mode().Perm())
 }
 
 // giveAway gives a new file to the owner of its directory: the engine may run as another user than the command.

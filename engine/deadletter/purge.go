@@ -69,7 +69,7 @@ func (p *Purged) file(f *File, state *State, left map[ID]bool) error {
 	case damaged > 0 && f.Gzip:
 		why = fmt.Sprintf("%d places in it are damaged, look at them: it can only be removed by hand", damaged)
 	case written(f.f):
-		why = "somebody is writing it"
+		why = "somebody is writing it, or was a minute ago"
 	default:
 		p.Removed += done
 		if keep == 0 && damaged == 0 {
@@ -107,7 +107,8 @@ func (f *File) rewrite(keep func(ID) bool) (err error) {
 		return err
 	}
 	temp := f.Path + ".part"
-	dst, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	os.Remove(temp) // of a purge that was killed
+	dst, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func (f *File) rewrite(keep func(ID) bool) (err error) {
 	if err = errors.Join(err, buf.Flush(), dst.Sync()); err != nil {
 		return err
 	}
-	likeBefore(temp, f.info)
+	likeBefore(dst, f.info)
 	if err = os.Rename(temp, f.Path); err != nil {
 		return err
 	}

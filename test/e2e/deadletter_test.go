@@ -392,7 +392,7 @@ func TestDeadLettersInAChroot(t *testing.T) {
 	p := r.start("-c", r.path("empty"), "-p")
 	p.until("the dead letter", func() bool { return r.lines("log/dead-letter.json") == 1 })
 	r.write("analyzers/a.lua", calm)
-	out := r.letters(1, "replay", "--all", "--wait=60s") // the script cannot be read again in the chroot: it fails as before
+	out := r.letters(1, "replay", "--all", "--wait=60s") // nobody has told the engine to load the script: it fails as before
 	if !strings.Contains(out, "dead-lettered again 1") {
 		t.Errorf("got %s", out)
 	}
