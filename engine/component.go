@@ -32,6 +32,7 @@ const (
 
 	ReasonMemory       = "script_memory"
 	ReasonInstructions = "script_instructions"
+	ReasonNoStage      = "no_stage" // sent back to a stage that is no longer configured
 )
 
 // Batch is a run of records that one input read together from one source.

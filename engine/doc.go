@@ -69,6 +69,12 @@
 // An event on which a script fails goes to the dead letter. A script that fails again and again, or burns time in calls that
 // a limit stops, is taken out by its shard's breaker (breaker.go) and tried again later, beside the worker.
 //
+// # Dead letters come back
+//
+// What failed is in the dead-letter file with the stage where it did (engine/deadletter). The command `dragonfly dead-letter
+// replay` writes a request into the state directory; the engine's own input "replay" (replay.go) reads it, sends each event to
+// that stage, waits until the batch is finished, puts its progress on the disk, and goes on. So a crash repeats one batch at most.
+//
 // # State that scripts share
 //
 // Globals belong to one worker. What workers share, or what outlives the process, is in Redis or in the embedded store
@@ -95,6 +101,7 @@
 //	engine/output/*    one package per scheme; import engine
 //	engine/store       the embedded store; engine/store/remote: Redis servers
 //	engine/model       evaluates trained models; engine/domain: names; engine/sketch: statistics in bounded memory
+//	engine/deadletter  dead letters: reading them, what was done with them, requests to replay them
 //	engine/durable     files that a crash cannot tear
 //	luabind            config.lua, interpreters, the lazy view, Lua modules; the only one that imports gopher-lua
 package engine

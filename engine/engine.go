@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"dragonfly/engine/lazyjson"
+	"dragonfly/engine/deadletter"
 )
 
 // Parts is what an Engine is built from: the components of each row of its Config, made by the command.
@@ -30,6 +30,7 @@ type Parts struct {
 	Opened      map[any]bool // inputs and outputs that are open already (taken over from the engine before a reload)
 	Checkpoints *Checkpoints
 	Counters    *Counters // nil: none
+	Replay      *Replay   // dead letters that are sent back; nil: none
 	WWW         string    // directory behind /www/; "" serves nothing
 	Log         *slog.Logger
 
@@ -48,7 +49,7 @@ type Engine struct {
 
 	gate      *gate
 	timers    *timers
-	books     []*books // one per input, then the engine's own ("timer")
+	books     []*books // one per input, then "replay" and the engine's own ("timer")
 	filters   []*stage
 	analyzers []*stage
 	sinks     []*sink // log, stats, dead letter, then the user's
@@ -108,7 +109,7 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 		e.addStage(st)
 		e.books = append(e.books, &books{tag: row.Tag})
 	}
-	e.books = append(e.books, &books{tag: "timer"})
+	e.books = append(e.books, &books{tag: "replay"}, &books{tag: "timer"})
 	for _, st := range e.stages() { // after all ports are there: an outbox has a buffer for each
 		for n := range st.row.Workers {
 			sh := e.newShard(st, n)
@@ -261,13 +262,18 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	inputCtx, stopInputs := context.WithCancel(ctx)
 	defer stopInputs()
 	finite := make(chan struct{}, len(e.parts.Inputs))
-	failures := make([]error, len(e.parts.Inputs)) // each written by its input's goroutine
+	failures := make([]error, len(e.parts.Inputs)+1) // each written by its input's goroutine; the last one is of "replay"
 	for i := range e.parts.Inputs {
 		inputs.Go(func() {
 			failures[i] = e.runInput(inputCtx, i, untilDrained)
 			finite <- struct{}{}
 		})
 	}
+	lastReplay, replayed := make(chan struct{}), make(chan struct{})
+	inputs.Go(func() {
+		defer close(replayed)
+		failures[len(e.parts.Inputs)] = e.runReplay(inputCtx, lastReplay)
+	})
 	helperCtx, stopHelpers := context.WithCancel(abort)
 	timerCtx, stopTimers := context.WithCancel(helperCtx)
 	steady.Go(func() { e.timers.run(timerCtx, func(due []pendingTimer) { e.fireTimers(timerCtx, due) }) })
@@ -277,6 +283,13 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	e.log.Info("threads running", "inputs", len(e.parts.Inputs), "workers", len(e.gate.shards), "outputs", len(e.cfg.Outputs))
 
 	e.waitInputs(ctx, finite, untilDrained)
+	close(lastReplay)
+	if untilDrained {
+		select {
+		case <-replayed:
+		case <-ctx.Done():
+		}
+	}
 	e.state.Store(2)
 	stop := context.AfterFunc(ctx, func() {
 		t := time.AfterFunc(e.cfg.DrainTimeout, func() { abortNow(errDrainTimeout) })
@@ -321,7 +334,7 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		n, _ := e.gate.inFlight()
 		err = fmt.Errorf("%w after %v: %d records are not finished", errDrainTimeout, e.cfg.DrainTimeout, n)
 	}
-	return errors.Join(errors.Join(failures...), err)
+	return errors.Join(errors.Join(failures...), err, e.settleReplay())
 }
 
 var errDrainTimeout = errors.New("drain_timeout reached")
@@ -501,24 +514,9 @@ func (e *Engine) sendEntered(out *outbox, emissions []Emission, bytes int64, ori
 func (e *Engine) deadLetter(out *outbox, ev *Event, stage, reason string, err error) {
 	ev.rec.settle(fateDead | reasonIndex(reason))
 	e.complaints.tell(e.log, ev, stage, reason, err)
-	body := make([]byte, 0, len(ev.Body)+256)
-	body = append(body, `{"time":"`...)
-	body = time.Now().UTC().AppendFormat(body, "2006-01-02T15:04:05.000000Z")
-	body = append(body, `","origin":`...)
-	body = lazyjson.AppendQuoted(body, ev.Origin())
-	body = append(body, `,"stage":`...)
-	body = lazyjson.AppendQuoted(body, stage)
-	body = append(body, `,"reason":"`...)
-	body = append(body, reason...)
-	body = append(body, `","error":`...)
-	body = lazyjson.AppendQuoted(body, err.Error())
-	body = append(body, `,"event":`...)
-	if ev.Index != nil || lazyjson.Validate(ev.Body) == nil {
-		body = append(body, ev.Body...)
-	} else {
-		body = lazyjson.AppendQuoted(body, ev.Body)
-	}
-	body = append(body, '}')
+	entry := deadletter.Entry{Time: time.Now(), Origin: ev.Origin(), Stage: stage, Reason: reason, Error: err.Error(),
+		ReplayOf: ev.rec.replayOf(), Event: ev.Body, JSON: ev.Index != nil}
+	body := entry.Append(make([]byte, 0, len(ev.Body)+256))
 	out.add(routeDeadLetter, Event{Body: string(body), rec: ev.rec, hops: ev.hops})
 }
 
@@ -591,12 +589,13 @@ func (e *Engine) IsOpen(component any) bool {
 	return false
 }
 
-// Ledger returns the accounts of all inputs, and of "timer" (events of timers, setup and finish) if it has any.
+// Ledger returns the accounts of all inputs, and if they have any of "replay" (dead letters that were sent back) and of "timer"
+// (events of timers, setup and finish).
 func (e *Engine) Ledger() []Account {
 	var list []Account
 	for i, b := range e.books {
 		a := b.account()
-		if i < len(e.books)-1 || a.Read > 0 {
+		if i < len(e.cfg.Inputs) || a.Read > 0 {
 			list = append(list, a)
 		}
 	}

@@ -37,8 +37,19 @@ func (ev *Event) Origin() string {
 
 func (rec *record) origin() string {
 	b := rec.batch
+	if b.letters != nil {
+		return b.letters[rec.offset].origin
+	}
 	if rec.offset < 0 {
 		return fmt.Sprintf("%s %s", b.books.tag, b.origin)
 	}
 	return fmt.Sprintf("%s %s offset %d", b.books.tag, b.origin, rec.offset)
+}
+
+// replayOf returns the id of the dead letter that the record is, "" if it is none.
+func (rec *record) replayOf() string {
+	if rec.batch.letters == nil {
+		return ""
+	}
+	return rec.batch.letters[rec.offset].id
 }

@@ -8,7 +8,7 @@ import (
 
 // reasons lists every reason of a dead letter; a record's fate holds an index into it.
 var reasons = [...]string{ReasonMalformed, ReasonNotObject, ReasonTooLong, ReasonTruncated, ReasonScript, ReasonTimeout,
-	ReasonDisabled, ReasonLoop, ReasonFanOut, ReasonRejected, ReasonMemory, ReasonInstructions}
+	ReasonDisabled, ReasonLoop, ReasonFanOut, ReasonRejected, ReasonMemory, ReasonInstructions, ReasonNoStage}
 
 func reasonIndex(reason string) uint32 {
 	for i, r := range reasons {
@@ -45,6 +45,7 @@ type recordBatch struct {
 	left    atomic.Int64 // records not yet finished
 	done    func()       // the input's Batch.Done, may be nil
 	gate    *gate        // nil for lines of the engine itself, which nobody counts
+	letters []letter     // of a replay, one per record; else nil
 }
 
 // record is one record on its way: it is finished when the last event that was derived from it is.

@@ -107,6 +107,8 @@ func (o outside) confine(f flags, at place, log *slog.Logger) error {
 		for _, file := range []string{checkpointFile, storeFile, modelsFile} {
 			names = append(names, filepath.Join(at.stateDir, file))
 		}
+		replays, _ := filepath.Glob(filepath.Join(at.stateDir, replayDir, "*"))
+		names = append(append(names, filepath.Join(at.stateDir, replayDir)), replays...)
 		for _, name := range names {
 			if err := os.Chown(name, o.uid, o.gid); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("state directory: %w (only root may drop privileges)", err)

@@ -20,6 +20,7 @@ Commands:
   test FILE.lua... run the examples in the headers of scripts
   state [show|json|forget]
                    show the checkpoint file: positions of inputs, states of scripts
+  dead-letter ...  list, show, replay or drop events that failed (dead-letter help)
   reference        print the reference of config.lua and of the Lua functions (Markdown)
   version, help
 
@@ -56,7 +57,10 @@ func parseFlags(args []string) (flags, error) {
 		}
 		if !strings.HasPrefix(arg, "-") || arg == "-" {
 			if f.verb == "" {
-				f.verb = arg
+				if f.verb = arg; arg == deadLetterVerb { // it has flags of its own
+					f.args = args
+					break
+				}
 			} else {
 				f.args = append(f.args, arg)
 			}
@@ -116,7 +120,7 @@ func parseFlags(args []string) (flags, error) {
 
 func isVerb(s string) bool {
 	switch s {
-	case "run", "check", "test", "state", "reference", "version", "help":
+	case "run", "check", "test", "state", deadLetterVerb, "reference", "version", "help":
 		return true
 	}
 	return false

@@ -53,6 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.verb == "test" {
 		return testScripts(f, stdout, stderr)
 	}
+	if f.verb == deadLetterVerb {
+		return deadLetters(ctx, f, stdout, stderr)
+	}
 	at, err := places(f)
 	if err != nil {
 		fmt.Fprintln(stderr, "dragonfly:", err)

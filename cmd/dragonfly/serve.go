@@ -24,8 +24,11 @@ import (
 	"dragonfly/luabind"
 )
 
-// checkpointFile is in the state directory.
-const checkpointFile = "checkpoint.json"
+// checkpointFile and replayDir are in the state directory.
+const (
+	checkpointFile = "checkpoint.json"
+	replayDir      = "replay"
+)
 
 // lockWait is how long the process waits for one that is ending.
 const lockWait = 5 * time.Second
@@ -58,7 +61,13 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	if err != nil {
 		log.Error(err.Error())
 	}
-	b := &builder{place: at, log: log, loader: loader, checkpoints: checkpoints, counters: engine.NewCounters()}
+	replay, err := engine.OpenReplay(filepath.Join(at.stateDir, replayDir))
+	if err != nil {
+		log.Error("dead letters cannot be replayed until the next start", "err", err)
+	} else {
+		defer replay.Close()
+	}
+	b := &builder{place: at, log: log, loader: loader, checkpoints: checkpoints, counters: engine.NewCounters(), replay: replay}
 	p, err := b.build(nil)
 	if err != nil {
 		return err
