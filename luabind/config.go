@@ -55,6 +55,10 @@ var GlobalOptions = []engine.Option{
 	{Key: "store_max_memory", Type: engine.Bytes, Default: int64(256 << 20), Min: 0, Max: 1 << 40, Doc: "Bytes that the embedded store may use, counted approximately; 0 is no bound."},
 	{Key: "store_eviction", Type: engine.String, Default: "lru", Enum: []string{"lru", "none"}, Doc: "What happens above that: the least recently used keys go, or commands that need memory fail (`OOM ...`)."},
 	{Key: "store_save_interval", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How often the embedded store is saved to the state directory if it has changed; after a kill it is at most that old. At the end it is saved too. 0 saves only then."},
+	{Key: "landlock", Type: engine.String, Default: "auto", Enum: []string{"auto", "required", "off"}, Doc: "Whether Dragonfly takes from itself, once all is open, what it does not need: files, TCP ports, signals. \"auto\": as far as the kernel can; \"required\": it does not start where the kernel cannot."},
+	{Key: "may_read", Type: engine.Strings, Doc: "Further files and directories that scripts read after the start; relative paths are below ROOT, which they may read anyway. What they read in setup() at the start counts as named."},
+	{Key: "may_write", Type: engine.Strings, Doc: "Directories that scripts write to after the start, with dragonfly.http_get, os.rename, os.remove, or in setup() after a reload; relative paths are below ROOT. What they write in setup() at the start counts as named."},
+	{Key: "may_connect", Type: engine.Strings, Doc: "TCP ports that scripts connect to after the start (`{\"443\", \"8080\"}`), besides those of inputs, outputs and Redis; \"any\" is all. Without it: any if a script uses `http` or http_get, else those that scripts connected to in setup()."},
 	{Key: "store_listen", Type: engine.String, Doc: "Where the embedded store answers redis-cli: the path of a unix socket, or a loopback address (`127.0.0.1:6380`)."},
 }
 
@@ -87,7 +91,7 @@ func LoadConfig(file string, source []byte, root string, kinds Kinds) (*engine.C
 	if err != nil {
 		return nil, err
 	}
-	cfg := c.read(globals)
+	cfg := c.read(globals, root)
 	cfg.File, cfg.Root = file, root
 	if len(c.errs) > 0 {
 		slices.SortStableFunc(c.errs, func(a, b error) int {
@@ -237,7 +241,7 @@ func (c *config) tableLines(path string, e ast.Expr) {
 }
 
 // read makes the Config of what the file set.
-func (c *config) read(set map[string]lua.LValue) *engine.Config {
+func (c *config) read(set map[string]lua.LValue, root string) *engine.Config {
 	known := []string{"inputs", "analyzers", "outputs", "modules"}
 	for _, o := range GlobalOptions {
 		known = append(known, o.Key)
@@ -267,6 +271,8 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 		},
 		Store: engine.Store{MaxMemory: values.Int("store_max_memory"), Eviction: values.String("store_eviction"),
 			SaveInterval: values.Duration("store_save_interval"), Listen: values.String("store_listen")},
+		Confine: engine.Confine{Landlock: values.String("landlock"), Read: c.below(root, values.Strings("may_read")),
+			Write: c.below(root, values.Strings("may_write")), Connect: c.ports("may_connect", values.Strings("may_connect"))},
 	}
 	c.uri("dead_letter", cfg.DeadLetter, outputSchemes(c.kinds.Outputs))
 	for i, row := range c.rows(set, "outputs", false) {

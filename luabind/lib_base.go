@@ -27,7 +27,7 @@ func openLibs(L *lua.LState, lim *limits, stdout io.Writer) *coroutines {
 	openTable(L)
 	openMath(L)
 	openOS(L)
-	openIO(L)
+	openIO(L, lim)
 	openDebug(L)
 	co := openCoroutine(L, lim)
 	for _, m := range libModules() {

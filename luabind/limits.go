@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"dragonfly/engine"
 )
 
 // limits is what one interpreter may spend on the current callback. The interpreter's worker calls begin, end and the
@@ -14,6 +16,8 @@ type limits struct {
 	now     uint64        // number of the current call; the worker's own copy of running
 	running atomic.Uint64 // the current call, 0 while there is none: the watchdog sees a call that stays
 	stop    atomic.Uint64 // the call that the watchdog has stopped
+
+	opened func(name string, access engine.Access) // told of files that the script opens; nil: nobody is
 }
 
 func (l *limits) begin() {

@@ -41,6 +41,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 	})
 	s.globals = s.L.G.Global
 	p.loader.dog.add(s.lim)
+	s.lim.opened = p.loader.usage.path
 	s.coroutines = openLibs(s.L, s.lim, p.loader.stdout)
 	s.openRequire()
 	s.views = newViews(s.L)

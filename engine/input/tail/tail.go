@@ -330,3 +330,6 @@ func (in *input) known(file *os.File) *followed {
 	}
 	return nil
 }
+
+// Paths implements engine.PathUser.
+func (in *input) Paths() []engine.PathUse { return engine.ReadDir(filepath.Join(in.dir, in.pattern)) }

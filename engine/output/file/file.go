@@ -408,3 +408,21 @@ func (o *output) Close() error {
 	}
 	return err
 }
+
+// Paths implements engine.PathUser: the directory, for rotation, and that of the file which a link leads to; a device only
+// itself.
+func (o *output) Paths() []engine.PathUse {
+	path := filepath.Join(o.dir, o.name)
+	to, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		to = path
+	}
+	if info, err := os.Stat(to); err == nil && !info.Mode().IsRegular() {
+		return []engine.PathUse{{Path: to, Access: engine.Write}}
+	}
+	uses := []engine.PathUse{{Path: o.dir, Access: engine.Write, Kept: true}}
+	if filepath.Dir(to) != o.dir {
+		uses = append(uses, engine.PathUse{Path: filepath.Dir(to), Access: engine.Write})
+	}
+	return uses
+}

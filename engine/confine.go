@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Access is what a component does with a path.
+type Access int
+
+// The accesses. Write includes Read.
+const (
+	Read  Access = iota // open files and list directories
+	Write               // also make, change, rename and remove files, directories and sockets
+)
+
+func (a Access) String() string { return [...]string{"read", "write"}[a] }
+
+// PathUse says that a component goes on using a path after Open: a directory with all that is below it, or a single file.
+// A path that does not exist yet stands for the nearest directory above it that does.
+type PathUse struct {
+	Path   string // absolute
+	Access Access
+	// Kept: the directory is written to as long as the process runs (rotation, snapshots), so it must be writable for the
+	// user that the process becomes. What is only opened once need not be.
+	Kept bool
+}
+
+// PathUser is an Input or Output that says which paths it uses. The command asks after Open and before the process confines
+// itself: what was not said then cannot be reached later. The answer may be nil: nothing. The network use of a component
+// that does not implement PathUser is taken for unknown, and then TCP is not restricted.
+type PathUser interface {
+	Paths() []PathUse
+}
+
+// PortUse is a TCP port that a component connects to, or listens on, after Open.
+type PortUse struct {
+	Port uint16
+	Bind bool // listens
+}
+
+// PortUser is a PathUser that uses TCP. any says that it may connect to every port.
+type PortUser interface {
+	Ports() (ports []PortUse, any bool)
+}
+
+// ReadDir is the use of an input that reads path: the directory of path, as files are rotated and replaced there, and those
+// that symbolic links lead to. The last part of path may be a pattern, and so may parts before it. A link that somebody has
+// planted is not followed: its owner must be root, this user, or the owner of what it leads to.
+func ReadDir(path string) []PathUse {
+	dir := filepath.Dir(path)
+	for strings.ContainsAny(dir, "*?[") {
+		dir = filepath.Dir(dir)
+	}
+	uses := []PathUse{{Path: dir}}
+	if !strings.ContainsAny(path, "*?[") {
+		uses = append(uses, PathUse{Path: path})
+	}
+	found, _ := filepath.Glob(path)
+	for _, f := range found {
+		if to, err := filepath.EvalSymlinks(f); err == nil && filepath.Dir(to) != filepath.Dir(f) && trusted(f, to) {
+			uses = append(uses, PathUse{Path: filepath.Dir(to)})
+		}
+	}
+	return uses
+}
+
+// trusted reports whether the owner of link could read what it leads to anyway.
+func trusted(link, to string) bool {
+	from, err1 := os.Lstat(link)
+	target, err2 := os.Stat(to)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	a, ok1 := from.Sys().(*syscall.Stat_t)
+	b, ok2 := target.Sys().(*syscall.Stat_t)
+	return ok1 && ok2 && (a.Uid == 0 || int(a.Uid) == os.Geteuid() || a.Uid == b.Uid)
+}
