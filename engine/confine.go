@@ -10,13 +10,16 @@ import (
 // Access is what a component does with a path.
 type Access int
 
-// The accesses. Write includes Read.
+// The accesses. Each includes those before it: a|b is the greater one.
 const (
-	Read  Access = iota // open files and list directories
-	Write               // also make, change, rename and remove files, directories and sockets
+	Read   Access = 0 // open files and list directories
+	Socket Access = 1 // in a directory: also bind sockets, and remove them
+	Write  Access = 3 // also make, change, rename and remove files and directories
 )
 
-func (a Access) String() string { return [...]string{"read", "write"}[a] }
+func (a Access) String() string {
+	return map[Access]string{Read: "read", Socket: "bind sockets", Write: "write"}[a]
+}
 
 // PathUse says that a component goes on using a path after Open: a directory with all that is below it, or a single file.
 // A path that does not exist yet stands for the nearest directory above it that does.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -65,7 +66,7 @@ func hardenProcess() error {
 // confine takes from the process what it no longer needs, when everything is open: new privileges, the files and ports that
 // nobody named, the root of the file system, the user.
 func (b *builder) confine(f flags, o outside, p *pipeline, listen *web) error {
-	c, err := b.collect(p.cfg, p)
+	c, err := b.collect(p.cfg, p, listen)
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ type uses struct {
 }
 
 // collect asks the components and the scripts what they go on using.
-func (b *builder) collect(cfg *engine.Config, p *pipeline) (*uses, error) {
+func (b *builder) collect(cfg *engine.Config, p *pipeline, listen *web) (*uses, error) {
 	u := &uses{}
 	add := func(own bool, list ...engine.PathUse) {
 		for _, use := range list {
@@ -134,6 +135,12 @@ func (b *builder) collect(cfg *engine.Config, p *pipeline) (*uses, error) {
 		if _, err := os.Stat(path); err == nil {
 			add(true, engine.PathUse{Path: path})
 		}
+	}
+	if strings.HasPrefix(cfg.Store.Listen, "/") {
+		add(false, engine.PathUse{Path: filepath.Dir(cfg.Store.Listen), Access: engine.Socket}) // it is removed at the end
+	}
+	for _, s := range listen.sockets {
+		add(false, engine.PathUse{Path: filepath.Dir(s.path), Access: engine.Socket})
 	}
 	for _, component := range p.components() {
 		if user, ok := component.(engine.PathUser); ok {

@@ -36,9 +36,10 @@ func landlockABI() (abi int, why error) {
 
 // File rights by what a component does. Nothing may be executed.
 const (
-	readRights  = ll.AccessFSReadFile | ll.AccessFSReadDir
-	writeRights = readRights | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSRemoveFile | ll.AccessFSRemoveDir |
-		ll.AccessFSMakeReg | ll.AccessFSMakeDir | ll.AccessFSMakeSock | ll.AccessFSMakeFifo | ll.AccessFSRefer
+	readRights   = ll.AccessFSReadFile | ll.AccessFSReadDir
+	socketRights = readRights | ll.AccessFSMakeSock | ll.AccessFSRemoveFile
+	writeRights  = socketRights | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSRemoveDir |
+		ll.AccessFSMakeReg | ll.AccessFSMakeDir | ll.AccessFSMakeFifo | ll.AccessFSRefer
 	fileRights = ll.AccessFSReadFile | ll.AccessFSWriteFile | ll.AccessFSTruncate
 )
 
@@ -83,7 +84,7 @@ func (c *confinement) allow(u engine.PathUse, own bool, log *slog.Logger) {
 	}
 	for i, a := range c.paths {
 		if a.path == path && a.name == u.Path {
-			c.paths[i].access = max(a.access, u.Access)
+			c.paths[i].access |= u.Access
 			return
 		}
 	}
@@ -102,10 +103,7 @@ func (c *confinement) enforce() error {
 	config := landlock.Config{HandledAccessFS: handled}
 	var rules []landlock.Rule
 	for _, p := range c.paths {
-		rights := landlock.AccessFSSet(readRights)
-		if p.access == engine.Write {
-			rights = writeRights
-		}
+		rights := map[engine.Access]landlock.AccessFSSet{engine.Read: readRights, engine.Socket: socketRights, engine.Write: writeRights}[p.access]
 		info, err := os.Stat(p.path)
 		if err != nil {
 			continue // it went away meanwhile
@@ -185,8 +183,7 @@ func (c *confinement) covers(component any) string {
 	}
 	for _, u := range pu.Paths() {
 		if !c.reaches(u) && !slices.Contains(wide, u.Path) {
-			return fmt.Sprintf("cannot %s below %s: dragonfly confined itself when it started (landlock = %q in config.lua says how), so a restart is needed",
-				u.Access, u.Path, "auto")
+			return fmt.Sprintf("cannot %s below %s: dragonfly confined itself when it started (landlock), so a restart is needed", u.Access, u.Path)
 		}
 	}
 	if user, ok := component.(engine.PortUser); ok && c.abi >= 4 {
@@ -210,7 +207,7 @@ func (c *confinement) reaches(u engine.PathUse) bool {
 		names = append(names, to)
 	}
 	for _, a := range c.paths {
-		if a.access < u.Access {
+		if a.access|u.Access != a.access {
 			continue
 		}
 		for _, n := range names {

@@ -52,6 +52,7 @@ type input struct {
 	log         *slog.Logger
 
 	root    *os.Root // of dir, opened by Open; nil while dir does not exist
+	absent  error    // why root is nil
 	watcher *fsnotify.Watcher
 	watched bool
 	files   []*followed
@@ -102,7 +103,7 @@ func (in *input) openDir() {
 		in.root, in.watched = nil, false // the kernel took the watch back
 	}
 	if in.root == nil {
-		in.root, _ = os.OpenRoot(in.dir)
+		in.root, in.absent = os.OpenRoot(in.dir)
 	}
 	if in.root != nil && !in.watched && in.watcher != nil {
 		in.watched = true
@@ -214,7 +215,10 @@ func (in *input) readAll(ctx context.Context, emit engine.EmitFunc) (moved bool,
 func (in *input) look(now time.Time) {
 	in.openDir()
 	names, err := in.names()
-	if err != nil || len(names) == 0 {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		in.tell("cannot open, trying again: "+err.Error(), in.dir)
+	case err != nil || len(names) == 0:
 		in.tell("waiting for the file to appear", filepath.Join(in.dir, in.pattern))
 	}
 	seen := map[*followed]bool{}
@@ -257,7 +261,11 @@ func (in *input) look(now time.Time) {
 func (in *input) tell(what, path string) {
 	if key := what + path; in.told != key {
 		in.told = key
-		in.log.Info(what, "path", path)
+		level := slog.LevelInfo
+		if strings.HasPrefix(what, "cannot") {
+			level = slog.LevelWarn
+		}
+		in.log.Log(context.Background(), level, what, "path", path)
 	}
 }
 
@@ -279,7 +287,7 @@ func (in *input) names() ([]string, error) {
 
 func (in *input) list() ([]string, error) {
 	if in.root == nil {
-		return nil, fs.ErrNotExist
+		return nil, in.absent
 	}
 	d, err := in.root.Open(".")
 	if err != nil {
@@ -301,7 +309,7 @@ func compressed(name string) bool {
 // open opens a file of the directory. A symlink may lead out of it.
 func (in *input) open(name string) (*os.File, error) {
 	if in.root == nil {
-		return nil, fs.ErrNotExist
+		return nil, in.absent
 	}
 	f, err := in.root.Open(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
