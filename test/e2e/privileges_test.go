@@ -165,19 +165,20 @@ func TestStateIsHandedOverWithoutFollowingLinks(t *testing.T) {
 
 func TestPrivilegesWithoutRoot(t *testing.T) {
 	needRoot(t)
-	r := passThrough(t, "dummy://")
-	r.write("config/config.lua", strings.Replace(r.read("config/config.lua"), `"dummy://"`, `"dummy://", data = {n = 1}`, 1))
-	r.forAll("log", "state", ".")
-	other := filepath.Join(r.dir, "dragonfly")
 	bin, err := os.ReadFile(binary)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(other, bin, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	run := func(uid uint32, args ...string) (string, error) {
+		r := passThrough(t, "dummy://")
+		r.write("config/config.lua", strings.Replace(r.read("config/config.lua"), `"dummy://"`, `"dummy://", data = {n = 1}`, 1))
+		r.forAll("log", "state", "empty")
+		other := r.path("dragonfly") // the binary of the tests is for their user only
+		if err := os.WriteFile(other, bin, 0o755); err != nil {
+			t.Fatal(err)
+		}
 		cmd := command(t, other, append([]string{"-r", r.dir, "-x"}, args...)...)
+		cmd.Dir = r.dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -188,7 +189,7 @@ func TestPrivilegesWithoutRoot(t *testing.T) {
 	if out, err := run(1, "-p"); err == nil || !strings.Contains(out, "only root may drop privileges") {
 		t.Errorf("%v: %s", err, out)
 	}
-	if out, err := run(1, "-c", r.path("log")); err == nil || !strings.Contains(out, "only root may") {
+	if out, err := run(1, "-c", "empty"); err == nil || !strings.Contains(out, "only root may") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -106,8 +106,11 @@ func TestAdminSocket(t *testing.T) {
 					t.Errorf("its owner after that: %d, %v", status, err)
 				}
 			}
-			if code, out := r.run(); !strings.Contains(out, "another process seems to listen") && code == 0 {
-				t.Errorf("a second dragonfly: %d, %s", code, out)
+			second := r.start()
+			second.says("another process seems to listen", 0)
+			second.stop()
+			if status, _, err := get(path, owner, "/healthz"); status != 200 {
+				t.Errorf("a second dragonfly has taken the socket: %d, %v", status, err)
 			}
 			p.stop()
 			if _, err := os.Stat(path); err == nil {
