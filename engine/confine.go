@@ -22,12 +22,12 @@ func (a Access) String() string {
 }
 
 // PathUse says that a component goes on using a path after Open: a directory with all that is below it, or a single file.
-// A path that does not exist yet stands for the nearest directory above it that does.
+// A path to Read that does not exist yet stands for the nearest directory above it that does; others must exist.
 type PathUse struct {
 	Path   string // absolute
 	Access Access
-	// Kept: the directory is written to as long as the process runs (rotation, snapshots), so it must be writable for the
-	// user that the process becomes. What is only opened once need not be.
+	// Kept: the directory or file is opened again while the process runs (rotation, snapshots), so the user that the process
+	// becomes must be able to write to it. What is only opened once need not be.
 	Kept bool
 }
 
@@ -63,21 +63,29 @@ func ReadDir(path string) []PathUse {
 	}
 	found, _ := filepath.Glob(path)
 	for _, f := range found {
-		if to, err := filepath.EvalSymlinks(f); err == nil && filepath.Dir(to) != filepath.Dir(f) && trusted(f, to) {
+		if to, err := filepath.EvalSymlinks(f); err == nil && filepath.Dir(to) != filepath.Dir(f) && Trusted(f, to) {
 			uses = append(uses, PathUse{Path: filepath.Dir(to)})
 		}
 	}
 	return uses
 }
 
-// trusted reports whether the owner of link could read what it leads to anyway.
-func trusted(link, to string) bool {
-	from, err1 := os.Lstat(link)
-	target, err2 := os.Stat(to)
-	if err1 != nil || err2 != nil {
+// Trusted reports whether a symbolic link may be followed: its owner is root or this user, who may do so anyway, or the owner of
+// what it leads to. Another one may have planted it to make us open what it cannot.
+func Trusted(link, to string) bool {
+	from, err := os.Lstat(link)
+	if err != nil {
 		return false
 	}
-	a, ok1 := from.Sys().(*syscall.Stat_t)
-	b, ok2 := target.Sys().(*syscall.Stat_t)
-	return ok1 && ok2 && (a.Uid == 0 || int(a.Uid) == os.Geteuid() || a.Uid == b.Uid)
+	owner := func(info os.FileInfo) int {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			return int(st.Uid)
+		}
+		return -1
+	}
+	if by := owner(from); by == 0 || by == os.Geteuid() {
+		return true
+	}
+	target, err := os.Stat(to)
+	return err == nil && owner(target) == owner(from)
 }

@@ -74,6 +74,9 @@ func (b *builder) confine(f flags, o outside, p *pipeline, listen *web) error {
 		if err := o.user.take(b.stateDir, b.logDir); err != nil {
 			return err
 		}
+		if err := o.user.takeFiles(c.kept); err != nil {
+			return err
+		}
 		if err := o.user.check(c.kept); err != nil {
 			return err
 		}
@@ -108,7 +111,7 @@ func (b *builder) confine(f flags, o outside, p *pipeline, listen *web) error {
 // uses is what the process goes on using.
 type uses struct {
 	confinement
-	kept []string // directories that it goes on writing to
+	kept []string // directories and files that it goes on writing to
 }
 
 // collect asks the components and the scripts what they go on using.
@@ -128,6 +131,7 @@ func (b *builder) collect(cfg *engine.Config, p *pipeline, listen *web) (*uses, 
 		add(true, engine.PathUse{Path: path})
 	}
 	for _, path := range cfg.Confine.Write {
+		os.MkdirAll(path, 0o755) // else allow says that it is missing
 		add(true, engine.PathUse{Path: path, Access: engine.Write})
 	}
 	add(false, b.loader.Paths()...)

@@ -76,6 +76,10 @@ func (c *confinement) allow(u engine.PathUse, own bool, log *slog.Logger) {
 		log.Debug("landlock: too wide, only the file itself is reachable there", "directory", path)
 		return
 	}
+	if err != nil && u.Access != engine.Read {
+		log.Warn("a directory to write to does not exist, and cannot be made later: make it before dragonfly starts, or set landlock = \"off\"", "directory", u.Path)
+		return
+	}
 	for above := u.Path; err != nil; path, err = filepath.EvalSymlinks(above) {
 		if above = filepath.Dir(above); slices.Contains(wideAbove, above) {
 			log.Warn("a directory does not exist yet, and cannot be reached when it appears: make it before dragonfly starts, or set landlock = \"off\"", "directory", u.Path)

@@ -87,35 +87,66 @@ func (a account) take(stateDir, logDir string) error {
 		return fmt.Errorf("state directory %s: %w (only root may drop privileges)", stateDir, err)
 	}
 	for _, name := range []string{checkpointFile, storeFile, modelsFile} {
-		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			var st unix.Stat_t
-			if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 1 {
-				err = unix.Fchown(fd, a.uid, a.gid)
-			}
-			unix.Close(fd)
-		}
-		if err != nil {
+		if err := a.chown(dir, name); err != nil {
 			return fmt.Errorf("%s: %w (it is handed to the user of -p; is it a link?)", filepath.Join(stateDir, name), err)
 		}
 	}
 	return nil
 }
 
-// check tells which of the directories the user cannot write to: what is rotated and saved there would be lost.
-func (a account) check(dirs []string) error {
+// takeFiles gives the user those of paths that are files: outputs, which may be opened again. Their group stays.
+func (a account) takeFiles(paths []string) error {
+	if a.is() {
+		return nil
+	}
+	for _, path := range paths {
+		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		dir, err := unix.Open(filepath.Dir(path), unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = a.chown(dir, filepath.Base(path))
+			unix.Close(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("-p: %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// chown gives the user a file of an open directory, if it is one and has no second name. A link is an error.
+func (a account) chown(dir int, name string) error {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+		return err
+	}
+	return unix.Fchown(fd, a.uid, -1)
+}
+
+// check tells which of the directories and files the user cannot write to: what is rotated and saved there would be lost.
+func (a account) check(paths []string) error {
 	var errs []error
 	told := map[string]bool{}
 	err := a.as(func() {
-		for _, dir := range dirs {
+		for _, dir := range paths {
 			if told[dir] {
 				continue
 			}
 			told[dir] = true
-			if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+			want := uint32(unix.W_OK | unix.X_OK)
+			if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+				want = unix.W_OK
+			}
+			if err := unix.Faccessat(unix.AT_FDCWD, dir, want, unix.AT_EACCESS); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, fmt.Errorf("-p: user %s (uid %d) cannot write to %s (%w), where files are saved and rotated: chown -R %d:%d %s", a.name, a.uid, dir, err, a.uid, a.gid, dir))
 			}
 		}
