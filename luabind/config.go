@@ -37,7 +37,7 @@ var GlobalOptions = []engine.Option{
 	{Key: "script_timeout", Type: engine.Duration, Default: time.Second, Max: 86400, Doc: "Limit of one call of a script's loop(); then the event goes to the dead letter. 0 is none. A row's own script_timeout goes before."},
 	{Key: "drain_timeout", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How long the engine finishes what is queued when it is told to end. What is left then is read again at the next start."},
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
-	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Address of the HTTP listener (/metrics, /healthz, /ledger, /www/); \"\" switches it off."},
+	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Addresses of the HTTP listener (/metrics, /healthz, /ledger, /www/), separated by commas: `host:port`, or `unix://PATH`, a socket below the run directory that answers its owner and root only; \"\" switches it off."},
 	{Key: "dead_letter", Type: engine.String, Default: "file://dead-letter.json", Doc: "URI of the output for events that failed."},
 	{Key: "redis", Type: engine.String, Doc: "The Redis of the scripts: `\"embedded\"` is the store inside Dragonfly; else `host:port`, the path of a unix socket, several of these separated by commas (Sentinels, nodes of a cluster), or a URL (`redis://user:password@host:port/db`, `rediss://` with TLS). Without it redis_host counts, and without that the store is embedded."},
 	{Key: "redis_host", Type: engine.String, Doc: "dragonfly-mle's way to name the server; with redis_port 0 or less the path of its unix socket."},

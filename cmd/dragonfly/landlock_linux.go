@@ -29,9 +29,9 @@ func landlockABI() (abi int, why error) {
 	case errors.Is(err, syscall.ENOSYS):
 		return 0, errors.New("this kernel has no Landlock (Linux 5.13 and later, CONFIG_SECURITY_LANDLOCK)")
 	case errors.Is(err, syscall.EOPNOTSUPP):
-		return 0, errors.New("Landlock is switched off in this kernel (add landlock to the boot parameter lsm=)")
+		return 0, errors.New("landlock is switched off in this kernel (add landlock to the boot parameter lsm=)")
 	}
-	return 0, fmt.Errorf("Landlock is refused, perhaps by the seccomp profile of a container: %w", err)
+	return 0, fmt.Errorf("landlock is refused, perhaps by the seccomp profile of a container: %w", err)
 }
 
 // File rights by what a component does. Nothing may be executed.
