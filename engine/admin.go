@@ -54,7 +54,7 @@ func (e *Engine) Handler() http.Handler {
 
 func (e *Engine) serveWWW(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/www/")
-	if root := e.files.get(); root != nil && name != "" {
+	if root := e.files.get(); root != nil && name != "" && !strings.HasPrefix(name, ".") && !strings.Contains(name, "/.") { // os.Root keeps links within
 		if f, err := root.Open(name); err == nil {
 			defer f.Close()
 			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {

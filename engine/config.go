@@ -29,9 +29,18 @@ type Config struct {
 	Listen             string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
 	DeadLetter         string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
 
+	Confine Confine
 	Redis   Redis
 	Store   Store
 	Modules []string // redis modules of the original's config; their commands are built in
+}
+
+// Confine is what the process may do after the start, besides what its components say.
+type Confine struct {
+	Landlock string   // "auto", "required" or "off"
+	Read     []string // files and directories, absolute
+	Write    []string // directories, absolute
+	Connect  []string // TCP ports, or "any" alone; empty: not said
 }
 
 // Redis is the server that scripts talk to. Package engine/store/remote explains the addresses.

@@ -43,7 +43,7 @@ var GlobalOptions = []engine.Option{
 	{Key: "script_instructions", Type: engine.Int, Default: int64(0), Max: 1 << 53, Doc: "Limit of the instructions of Lua's virtual machine in one call; then the event goes to the dead letter. 0 is none. A row's own goes before. Scripts that cannot loop are not counted."},
 	{Key: "drain_timeout", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How long the engine finishes what is queued when it is told to end. What is left then is read again at the next start."},
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
-	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Address of the HTTP listener (/metrics, /healthz, /ledger, /www/); \"\" switches it off."},
+	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Addresses of the HTTP listener (/metrics, /healthz, /ledger, /www/), separated by commas: `host:port`, or `unix://PATH`, a socket below the run directory that answers its owner and root only; \"\" switches it off."},
 	{Key: "dead_letter", Type: engine.String, Default: "file://dead-letter.json", Doc: "URI of the output for events that failed."},
 	{Key: "redis", Type: engine.String, Doc: "The Redis of the scripts: `\"embedded\"` is the store inside Dragonfly; else `host:port`, the path of a unix socket, several of these separated by commas (Sentinels, nodes of a cluster), or a URL (`redis://user:password@host:port/db`, `rediss://` with TLS). Without it redis_host counts, and without that the store is embedded."},
 	{Key: "redis_host", Type: engine.String, Doc: "dragonfly-mle's way to name the server; with redis_port 0 or less the path of its unix socket."},
@@ -61,6 +61,10 @@ var GlobalOptions = []engine.Option{
 	{Key: "store_max_memory", Type: engine.Bytes, Default: int64(256 << 20), Min: 0, Max: 1 << 40, Doc: "Bytes that the embedded store may use, counted approximately; 0 is no bound."},
 	{Key: "store_eviction", Type: engine.String, Default: "lru", Enum: []string{"lru", "none"}, Doc: "What happens above that: the least recently used keys go, or commands that need memory fail (`OOM ...`)."},
 	{Key: "store_save_interval", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How often the embedded store is saved to the state directory if it has changed; after a kill it is at most that old. At the end it is saved too. 0 saves only then."},
+	{Key: "landlock", Type: engine.String, Default: "auto", Enum: []string{"auto", "required", "off"}, Doc: "Whether Dragonfly takes from itself, once all is open, what it does not need: files, TCP ports, signals. \"auto\": as far as the kernel can; \"required\": it does not start where the kernel cannot."},
+	{Key: "may_read", Type: engine.Strings, Doc: "Further files and directories that scripts read after the start; relative paths are below ROOT, which they may read anyway. What they read in setup() at the start counts as named."},
+	{Key: "may_write", Type: engine.Strings, Doc: "Directories that scripts write to after the start, with dragonfly.http_get, os.rename, os.remove, or in setup() after a reload; relative paths are below ROOT. What they write in setup() at the start counts as named."},
+	{Key: "may_connect", Type: engine.Strings, Doc: "TCP ports that scripts connect to after the start (`{\"443\", \"8080\"}`), besides those of inputs, outputs and Redis; \"any\" is all. Without it: any if a script uses `http` or http_get, else those that scripts connected to in setup()."},
 	{Key: "store_listen", Type: engine.String, Doc: "Where the embedded store answers redis-cli: the path of a unix socket, or a loopback address (`127.0.0.1:6380`)."},
 }
 
@@ -98,7 +102,7 @@ func LoadConfig(file string, source []byte, root string, kinds Kinds) (*engine.C
 	if err != nil {
 		return nil, err
 	}
-	cfg := c.read(globals)
+	cfg := c.read(globals, root)
 	cfg.File, cfg.Root = file, root
 	if len(c.errs) > 0 {
 		slices.SortStableFunc(c.errs, func(a, b error) int {
@@ -251,7 +255,7 @@ func (c *config) tableLines(path string, e ast.Expr) {
 }
 
 // read makes the Config of what the file set.
-func (c *config) read(set map[string]lua.LValue) *engine.Config {
+func (c *config) read(set map[string]lua.LValue, root string) *engine.Config {
 	known := []string{"inputs", "analyzers", "outputs", "modules"}
 	for _, o := range GlobalOptions {
 		known = append(known, o.Key)
@@ -282,6 +286,8 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 		},
 		Store: engine.Store{MaxMemory: values.Int("store_max_memory"), Eviction: values.String("store_eviction"),
 			SaveInterval: values.Duration("store_save_interval"), Listen: values.String("store_listen")},
+		Confine: engine.Confine{Landlock: values.String("landlock"), Read: c.below(root, values.Strings("may_read")),
+			Write: c.below(root, values.Strings("may_write")), Connect: c.ports("may_connect", values.Strings("may_connect"))},
 	}
 	c.breaker = engine.BreakerMode(values.String("breaker"))
 	c.uri("dead_letter", cfg.DeadLetter, outputSchemes(c.kinds.Outputs))

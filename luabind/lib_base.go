@@ -13,6 +13,8 @@ import (
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"dragonfly/engine"
 )
 
 // openLibs opens the standard libraries as Lua 5.1 and LuaJIT have them, where gopher-lua's differ. package and require
@@ -28,7 +30,7 @@ func openLibs(L *lua.LState, lim *limits, stdout io.Writer) *coroutines {
 	openTable(L)
 	openMath(L)
 	openOS(L)
-	openIO(L)
+	openIO(L, lim)
 	openDebug(L)
 	co := openCoroutine(L, lim)
 	for _, m := range libModules() {
@@ -88,7 +90,7 @@ func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
 		"load":       luaLoad,
 		"loadstring": luaLoad,
 		"loadfile": func(L *lua.LState) int {
-			fn, err := loadFile(L, str(L, 1))
+			fn, err := loadFile(L, lim, str(L, 1))
 			if err != nil {
 				return failed(L, err)
 			}
@@ -96,7 +98,7 @@ func openBase(L *lua.LState, lim *limits, stdout io.Writer) {
 			return 1
 		},
 		"dofile": func(L *lua.LState) int {
-			fn, err := loadFile(L, str(L, 1))
+			fn, err := loadFile(L, lim, str(L, 1))
 			if err != nil {
 				raise(L, lua.LString(err.Error()), 0)
 			}
@@ -451,7 +453,10 @@ func luaLoad(L *lua.LState) int {
 }
 
 // loadFile compiles a file; its name is relative to the working directory, as with Lua.
-func loadFile(L *lua.LState, name string) (*lua.LFunction, error) {
+func loadFile(L *lua.LState, lim *limits, name string) (*lua.LFunction, error) {
+	if lim.opened != nil {
+		lim.opened(name, engine.Read)
+	}
 	source, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %w", err)

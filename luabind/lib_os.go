@@ -222,7 +222,7 @@ func luaTime(L *lua.LState) int {
 }
 
 // openIO replaces io.open and io.lines: gopher-lua's files drop "\r". They exist until setup() has run.
-func openIO(L *lua.LState) {
+func openIO(L *lua.LState, lim *limits) {
 	t := libTable(L, "io")
 	opened := &openedFiles{}
 	L.G.Registry.RawSetString(filesKey, &lua.LUserData{Value: opened})
@@ -278,6 +278,9 @@ func openIO(L *lua.LState) {
 			"r+": os.O_RDWR, "w+": os.O_RDWR | os.O_CREATE | os.O_TRUNC, "a+": os.O_RDWR | os.O_CREATE | os.O_APPEND}[strings.Replace(mode, "b", "", 1)]
 		if !ok {
 			return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EINVAL}
+		}
+		if lim.opened != nil {
+			lim.opened(name, access(flags))
 		}
 		f, err := os.OpenFile(name, flags, 0o644)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dragonfly/engine"
 	lua "github.com/yuin/gopher-lua"
 )
 
@@ -19,6 +20,8 @@ type limits struct {
 	stop    atomic.Uint64 // the call that has been stopped
 	peek    atomic.Bool   // set by the watchdog: the heap is to be looked at
 	budget  budget
+
+	opened func(name string, access engine.Access) // told of files that the script opens; nil: nobody is
 }
 
 func (l *limits) begin() {

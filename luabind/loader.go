@@ -44,6 +44,7 @@ type Loader struct {
 	eval                 *evaluator // guarded by the store that calls it
 
 	networks networkFiles // of net.load_cidr
+	usage    usage        // of the outside by scripts
 }
 
 // Options of a Loader; the zero value is fine.
@@ -154,6 +155,7 @@ func (l *Loader) Read(name string) ([]byte, error) {
 	if filepath.IsAbs(name) {
 		rel, ok := strings.CutPrefix(name, l.dir+"/")
 		if !ok {
+			l.usage.path(name, engine.Read)
 			return os.ReadFile(name)
 		}
 		name = rel

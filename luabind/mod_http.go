@@ -14,6 +14,8 @@ import (
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"dragonfly/engine"
 )
 
 // Limits of http, unless a request sets others.
@@ -163,7 +165,8 @@ func (l *Loader) Dial(ctx context.Context, network, address string) (net.Conn, e
 			address = net.JoinHostPort(known[0], port)
 		}
 	}
-	return d.DialContext(ctx, network, address)
+	conn, err := d.DialContext(ctx, network, address)
+	return conn, l.usage.dialed(address, err)
 }
 
 // httpGetFile is dragonfly.http_get.
@@ -196,6 +199,7 @@ func (s *script) download(url, name string) error {
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("GET %q: status %s", url, resp.Status)
 	}
+	l.usage.path(path.Join(l.dir, name), engine.Write)
 	temp := path.Join(path.Dir(name), fmt.Sprintf(".%s.%s.%d.part", path.Base(name), s.env.Stage, s.env.Shard))
 	f, err := l.root.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {

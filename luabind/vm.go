@@ -52,6 +52,7 @@ func (s *script) open() {
 	})
 	s.globals = s.L.G.Global
 	p.loader.dog.add(s.lim)
+	s.lim.opened = p.loader.usage.path
 	s.coroutines = openLibs(s.L, s.lim, p.loader.stdout)
 	s.openRequire()
 	s.views = newViews(s.L)

@@ -88,5 +88,6 @@ listen = "${DRAGONFLY_LISTEN:-127.0.0.1:7070}" -- /metrics, /healthz, /ledger, /
 -- drain_timeout = "10s"   -- to finish what is queued at the end
 -- stats_interval = "60s"  -- of dragonfly-mle-stats.log
 -- dead_letter = "file://dead-letter.json"
+-- landlock = "auto"       -- the process takes from itself what this file does not name; -v lists the rest
 -- redis = "embedded"      -- what scripts keep in Redis; a server: "127.0.0.1:6379", "/run/redis.sock", "rediss://..."
 -- store_max_memory = "256MiB", store_save_interval = "10s", store_listen = "/run/dragonfly/store.sock" -- of the embedded one

@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"engine/model":    {},
 	"engine/store":    {"dragonfly/engine/durable", "dragonfly/engine/sketch", "dragonfly/engine/store", "github.com/redis/"},
 	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/sketch", "dragonfly/engine/domain", "dragonfly/engine/model", "dragonfly/engine/store", "github.com/", "golang.org/"},
-	"cmd":             {"dragonfly/", "golang.org/"},
+	"cmd":             {"dragonfly/", "golang.org/", "github.com/landlock-lsm/"},
 	"test":            {"dragonfly/", "github.com/", "golang.org/"},
 }
 

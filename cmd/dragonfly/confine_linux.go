@@ -1,42 +1,48 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"dragonfly/engine"
+	"dragonfly/engine/store/remote"
 )
 
 // outside is what the process must know of the file system before it leaves it.
 type outside struct {
-	roots    *x509.CertPool
-	hosts    map[string][]string // /etc/hosts
-	uid, gid int
+	roots *x509.CertPool
+	hosts map[string][]string // /etc/hosts
+	user  account             // of -p
 }
 
-// lookOutside reads, when the process is going to confine itself, the TLS roots, name servers, time zone and user that
-// it cannot read afterwards.
+// lookOutside reads, when the process is going to confine itself, what it may be unable to read afterwards: name servers,
+// TLS roots, time zone and user.
 func lookOutside(f flags) (outside, error) {
-	o := outside{uid: 65534, gid: 65534}
+	var o outside
+	var err error
 	if f.drop {
-		if u, err := user.Lookup("nobody"); err == nil {
-			o.uid, _ = strconv.Atoi(u.Uid)
-			o.gid, _ = strconv.Atoi(u.Gid)
+		if o.user, err = lookUser(f.user); err != nil {
+			return o, err
 		}
 	}
+	if abi, _ := landlockABI(); f.chroot == "" && abi == 0 {
+		return o, nil
+	}
+	rememberServers(f.chroot != "")
+	o.hosts = hostsFile("/etc/hosts")
+	_ = time.Now().String() // loads the local time zone
 	if f.chroot == "" {
 		return o, nil
 	}
@@ -44,76 +50,45 @@ func lookOutside(f flags) (outside, error) {
 		return o, fmt.Errorf("-c %s: not a directory", f.chroot)
 	}
 	o.roots, _ = x509.SystemCertPool() // an empty pool refuses every server, which is right
-	_ = time.Now().String()            // loads the local time zone
-	servers := nameServers("/etc/resolv.conf")
-	o.hosts = hostsFile("/etc/hosts")
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		var err error
-		for _, s := range servers {
-			var conn net.Conn
-			if conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, s); err == nil {
-				return conn, nil
-			}
-		}
-		return nil, err
-	}}
 	return o, nil
 }
 
-// nameServers returns the servers of a resolv.conf as host:port.
-func nameServers(path string) []string {
-	var list []string
-	eachField(path, func(fields []string) {
-		if fields[0] == "nameserver" && len(fields) > 1 {
-			list = append(list, net.JoinHostPort(fields[1], "53"))
-		}
-	})
-	if len(list) == 0 {
-		list = []string{"127.0.0.1:53"}
+// hardenProcess is what every process of ours does at its start: no core dumps and no debugger of the same user, as its
+// memory holds passwords and events; and nothing that it makes is writable for everybody.
+func hardenProcess() error {
+	unix.Umask(unix.Umask(0o777) | 0o022)
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("PR_SET_DUMPABLE: %w", err)
 	}
-	return list
+	return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 }
 
-func hostsFile(path string) map[string][]string {
-	hosts := map[string][]string{}
-	eachField(path, func(fields []string) {
-		for _, name := range fields[1:] {
-			hosts[strings.ToLower(name)] = append(hosts[strings.ToLower(name)], fields[0])
-		}
-	})
-	return hosts
-}
-
-// eachField calls f with the words of each line that is not a comment.
-func eachField(path string, f func([]string)) {
-	file, err := os.Open(path)
+// confine takes from the process what it no longer needs, when everything is open: new privileges, the files and ports that
+// nobody named, the root of the file system, the user.
+func (b *builder) confine(f flags, o outside, p *pipeline, listen *web) error {
+	c, err := b.collect(p.cfg, p, listen)
 	if err != nil {
-		return
+		return err
 	}
-	defer file.Close()
-	for sc := bufio.NewScanner(file); sc.Scan(); {
-		line, _, _ := strings.Cut(sc.Text(), "#")
-		if fields := strings.Fields(line); len(fields) > 0 {
-			f(fields)
-		}
-	}
-}
-
-// confine changes the root and drops the privileges, when everything is open. The state directory, which the process goes
-// on writing to, is given to its new user first.
-func (o outside) confine(f flags, at place, log *slog.Logger) error {
 	if f.drop {
-		names := []string{at.stateDir}
-		for _, file := range []string{checkpointFile, storeFile, modelsFile} {
-			names = append(names, filepath.Join(at.stateDir, file))
+		if err := o.user.take(b.stateDir, b.logDir); err != nil {
+			return err
 		}
-		replays, _ := filepath.Glob(filepath.Join(at.stateDir, replayDir, "*"))
-		names = append(append(names, filepath.Join(at.stateDir, replayDir)), replays...)
-		for _, name := range names {
-			if err := os.Chown(name, o.uid, o.gid); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("state directory: %w (only root may drop privileges)", err)
-			}
+		if err := o.user.takeFiles(c.kept); err != nil {
+			return err
 		}
+		if err := o.user.check(c.kept); err != nil {
+			return err
+		}
+		if err := listen.give(o.user); err != nil {
+			return err
+		}
+	}
+	if err := ll.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
+	}
+	if err := b.landlock(p.cfg, c); err != nil {
+		return err
 	}
 	if f.chroot != "" {
 		if err := unix.Chroot(f.chroot); err != nil {
@@ -122,23 +97,166 @@ func (o outside) confine(f flags, at place, log *slog.Logger) error {
 		if err := os.Chdir("/"); err != nil {
 			return err
 		}
-		log.Info("root of the file system changed", "chroot", f.chroot)
+		b.log.Info("root of the file system changed", "chroot", f.chroot)
 	}
-	if !f.drop {
+	if f.drop {
+		if err := o.user.become(); err != nil {
+			return err
+		}
+		b.log.Info("privileges dropped", "uid", o.user.uid, "gid", o.user.gid)
+	}
+	return nil
+}
+
+// uses is what the process goes on using.
+type uses struct {
+	confinement
+	kept []string // directories and files that it goes on writing to
+}
+
+// collect asks the components and the scripts what they go on using.
+func (b *builder) collect(cfg *engine.Config, p *pipeline, listen *web) (*uses, error) {
+	u := &uses{}
+	add := func(own bool, list ...engine.PathUse) {
+		for _, use := range list {
+			u.allow(use, own, b.log)
+			if use.Kept {
+				u.kept = append(u.kept, use.Path)
+			}
+		}
+	}
+	add(true, engine.PathUse{Path: b.root}, engine.PathUse{Path: b.stateDir, Access: engine.Write, Kept: true},
+		engine.PathUse{Path: b.logDir, Access: engine.Write, Kept: true}, engine.PathUse{Path: b.runDir, Access: engine.Write})
+	for _, path := range cfg.Confine.Read {
+		add(true, engine.PathUse{Path: path})
+	}
+	for _, path := range cfg.Confine.Write {
+		os.MkdirAll(path, 0o755) // else allow says that it is missing
+		add(true, engine.PathUse{Path: path, Access: engine.Write})
+	}
+	add(false, b.loader.Paths()...)
+	for _, path := range systemFiles() {
+		if _, err := os.Stat(path); err == nil {
+			add(true, engine.PathUse{Path: path})
+		}
+	}
+	if strings.HasPrefix(cfg.Store.Listen, "/") {
+		add(false, engine.PathUse{Path: filepath.Dir(cfg.Store.Listen), Access: engine.Socket}) // it is removed at the end
+	}
+	for _, s := range listen.sockets {
+		add(false, engine.PathUse{Path: filepath.Dir(s.path), Access: engine.Socket})
+	}
+	for _, component := range p.components() {
+		if user, ok := component.(engine.PathUser); ok {
+			add(false, user.Paths()...)
+		} else {
+			u.allowPorts(nil, true) // it has not said what it needs
+		}
+		if user, ok := component.(engine.PortUser); ok {
+			u.allowPorts(user.Ports())
+		}
+	}
+	return u, b.collectPorts(cfg, u)
+}
+
+// collectPorts adds the ports of Redis and of the scripts, and that of name servers.
+func (b *builder) collectPorts(cfg *engine.Config, u *uses) error {
+	o, err := redisOptions(cfg, b.loader.Read)
+	if err != nil {
+		return err
+	}
+	u.allowPorts(portsOf(o))
+	u.allowPorts([]engine.PortUse{{Port: 53}}, false)
+	if len(cfg.Confine.Connect) == 0 {
+		u.allowPorts(b.loader.Ports())
+	}
+	for _, text := range cfg.Confine.Connect {
+		n, _ := strconv.ParseUint(text, 10, 16) // checked; "any" is 0
+		if n == 0 {
+			u.allowPorts(nil, true)
+		} else {
+			u.allowPorts([]engine.PortUse{{Port: uint16(n)}}, false)
+		}
+	}
+	return nil
+}
+
+// portsOf returns the TCP ports of a Redis. Sentinels and the nodes of a cluster name further ones while it runs.
+func portsOf(o remote.Options) (ports []engine.PortUse, any bool) {
+	for _, address := range o.Addrs {
+		_, text, err := net.SplitHostPort(address)
+		if n, bad := strconv.ParseUint(text, 10, 16); err == nil && bad == nil {
+			ports = append(ports, engine.PortUse{Port: uint16(n)})
+		}
+	}
+	return ports, o.Cluster || o.Master != ""
+}
+
+// systemFiles are what name resolution, TLS and time zones read; none is secret.
+func systemFiles() []string {
+	list := []string{"/etc/hosts", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/localtime", "/usr/share/zoneinfo", "/proc/sys/net",
+		"/etc/ssl/certs", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/pki/tls/certs", "/etc/pki/tls/cacert.pem", "/etc/pki/ca-trust/extracted",
+		"/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/var/lib/ca-certificates", resolvConf}
+	if to, err := filepath.EvalSymlinks(resolvConf); err == nil && filepath.Dir(to) != filepath.Dir(resolvConf) {
+		list = append(list, filepath.Dir(to)) // it is replaced there
+	}
+	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		list = append(list, filepath.SplitList(os.Getenv(name))...)
+	}
+	return list
+}
+
+// landlock enforces u as config.lua wants it.
+func (b *builder) landlock(cfg *engine.Config, u *uses) error {
+	mode := cfg.Confine.Landlock
+	if mode == "off" {
 		return nil
 	}
-	if err := syscall.Setgroups([]int{o.gid}); err != nil {
-		return fmt.Errorf("setgroups: %w (only root may drop privileges)", err)
+	abi, err := landlockABI()
+	if err == nil {
+		u.abi = abi
+		u.describe(b.log)
+		err = u.enforce()
 	}
-	if err := syscall.Setgid(o.gid); err != nil {
-		return fmt.Errorf("setgid %d: %w", o.gid, err)
+	if err != nil {
+		if mode == "required" {
+			return &engine.ConfigError{File: cfg.File, Key: "landlock", Msg: fmt.Sprintf("is \"required\": %v; \"auto\" goes on without", err)}
+		}
+		level := slog.LevelWarn
+		if abi == 0 {
+			level = slog.LevelInfo
+		}
+		b.log.Log(context.Background(), level, "not confined to the paths of config.lua", "err", err)
+		return nil
 	}
-	if err := syscall.Setuid(o.uid); err != nil {
-		return fmt.Errorf("setuid %d: %w", o.uid, err)
-	}
-	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("no_new_privs: %w", errno)
-	}
-	log.Info("privileges dropped", "uid", o.uid, "gid", o.gid)
+	b.confined.Store(&u.confinement)
+	b.loader.Confined(confineHint)
+	hintDenied(b.log, confineHint)
+	b.log.Info("confined to the paths and ports of config.lua", "landlock", abi)
 	return nil
+}
+
+// reachable says which new components of a pipeline need what the process gave up.
+func (b *builder) reachable(next *pipeline) error {
+	c := b.confined.Load()
+	if c == nil {
+		return nil
+	}
+	var errs []error
+	miss := func(component any, key string, line int) {
+		if next.parts.Opened[component] {
+			return
+		}
+		if why := c.covers(component); why != "" {
+			errs = append(errs, &engine.ConfigError{File: next.cfg.File, Line: line, Key: key, Msg: why})
+		}
+	}
+	for i, row := range next.cfg.Inputs {
+		miss(next.parts.Inputs[i], fmt.Sprintf("inputs[%d].uri", i+1), row.Line)
+	}
+	for i, row := range next.cfg.Outputs {
+		miss(next.parts.Outputs[i], fmt.Sprintf("outputs[%d].uri", i+1), row.Line)
+	}
+	miss(next.parts.DeadLetterOutput, "dead_letter", 0)
+	return errors.Join(errs...)
 }

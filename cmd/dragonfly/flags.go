@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-const usage = `Usage: dragonfly [-r root] [-c [chroot]] [-l logdir] [-p] [-v] [-x] [-V] [command]
+const usage = `Usage: dragonfly [-r root] [-c [chroot]] [-l logdir] [-p [user]] [-v] [-x] [-V] [command]
 
   -r DIR   root directory with scripts/config.lua (or config/config.lua), default /usr/local/dragonfly-mle
   -c [DIR] change the root of the file system to DIR (without DIR: to the root directory) when all is open
   -l DIR   log directory, default ROOT/log if it exists, else /var/log/dragonfly-mle
-  -p       drop privileges to the user nobody when all is open
+  -p [USER[:GROUP]]
+           drop privileges to USER (without it: nobody) when all is open
   -v       log details
   -x       end when every input that has an end is drained
   -V       print the version and end
@@ -33,7 +34,8 @@ type flags struct {
 	root    string
 	chroot  string // "" is none
 	logDir  string
-	drop    bool // privileges
+	drop    bool   // privileges
+	user    string // of drop: USER or USER:GROUP; "" is nobody
 	verbose bool
 	exit    bool // -x
 	version bool
@@ -95,7 +97,10 @@ func parseFlags(args []string) (flags, error) {
 					f.chroot, args = args[0], args[1:]
 				}
 			case 'p':
-				f.drop = true
+				f.drop = true // its user may be left out
+				if arg == "" && len(args) > 0 && !strings.HasPrefix(args[0], "-") && !isVerb(args[0]) {
+					f.user, args = args[0], args[1:]
+				}
 			case 'v':
 				f.verbose = true
 			case 'x':

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // logHandler writes what the operator reads: "dragonfly: message key=value ...", warnings and errors named as such.
@@ -16,10 +17,11 @@ type logHandler struct {
 	w     io.Writer
 	level slog.Level
 	attrs string
+	hint  *atomic.Pointer[string] // said beside "permission denied"; nil within: nothing
 }
 
 func newLog(w io.Writer, verbose bool) *slog.Logger {
-	h := &logHandler{mu: &sync.Mutex{}, w: w}
+	h := &logHandler{mu: &sync.Mutex{}, w: w, hint: new(atomic.Pointer[string])}
 	if verbose {
 		h.level = slog.LevelDebug
 	}
@@ -39,6 +41,9 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	b.WriteString(r.Message)
 	b.WriteString(h.attrs)
 	r.Attrs(func(a slog.Attr) bool { b.WriteString(attrText(a)); return true })
+	if hint := h.hint.Load(); hint != nil && r.Level >= slog.LevelWarn && strings.Contains(b.String(), "ermission denied") && !strings.Contains(b.String(), *hint) {
+		b.WriteString(attrText(slog.String("hint", *hint)))
+	}
 	b.WriteByte('\n')
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,3 +77,10 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup implements slog.Handler; groups are not used here.
 func (h *logHandler) WithGroup(string) slog.Handler { return h }
+
+// hintDenied makes a log that newLog made say hint beside each permission that is denied from now on.
+func hintDenied(log *slog.Logger, hint string) {
+	if h, ok := log.Handler().(*logHandler); ok {
+		h.hint.Store(&hint)
+	}
+}

@@ -119,11 +119,12 @@ func places(f flags) (place, error) {
 		return place{}, fmt.Errorf("DRAGONFLY_ROOT %s does not exist", root)
 	}
 	p := place{root: root, logDir: systemLogDir, stateDir: filepath.Join(root, "state"), runDir: systemRunDir}
+	p = systemdPlaces(p)
 	if f.logDir != "" {
 		if p.logDir, err = filepath.Abs(f.logDir); err != nil {
 			return p, err
 		}
-	} else if info, err := os.Stat(filepath.Join(root, "log")); err == nil && info.IsDir() {
+	} else if info, err := os.Stat(filepath.Join(root, "log")); err == nil && info.IsDir() && os.Getenv("LOGS_DIRECTORY") == "" {
 		p.logDir = filepath.Join(root, "log")
 	}
 	if f.verb != "" && f.verb != "run" { // looks only
@@ -135,7 +136,7 @@ func places(f flags) (place, error) {
 	if err := os.MkdirAll(p.logDir, 0o755); err != nil {
 		return p, fmt.Errorf("log directory: %w (-l names another)", err)
 	}
-	if os.MkdirAll(p.stateDir, 0o755) != nil || !writable(p.stateDir) {
+	if os.MkdirAll(p.stateDir, 0o700) != nil || !writable(p.stateDir) {
 		p.stateDir = p.logDir
 	}
 	if os.MkdirAll(p.runDir, 0o755) != nil || !writable(p.runDir) {

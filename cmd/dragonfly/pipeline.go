@@ -33,8 +33,9 @@ type builder struct {
 	loader      *luabind.Loader
 	checkpoints *engine.Checkpoints
 	counters    *engine.Counters
-	replay      *engine.Replay         // nil: none
-	shared      atomic.Pointer[shared] // nil before it is open
+	replay      *engine.Replay              // nil: none
+	shared      atomic.Pointer[shared]      // nil before it is open
+	confined    atomic.Pointer[confinement] // nil while the process may do all
 }
 
 func kinds(loader *luabind.Loader) luabind.Kinds {
@@ -205,4 +206,16 @@ func sameRows(a, b *engine.Config) bool {
 	s, err1 := json.Marshal(x)
 	t, err2 := json.Marshal(y)
 	return err1 == nil && err2 == nil && string(s) == string(t)
+}
+
+// components returns the inputs and outputs, also the engine's own.
+func (p *pipeline) components() []any {
+	list := []any{p.parts.LogOutput, p.parts.StatsOutput, p.parts.DeadLetterOutput}
+	for _, in := range p.parts.Inputs {
+		list = append(list, in)
+	}
+	for _, out := range p.parts.Outputs {
+		list = append(list, out)
+	}
+	return list
 }

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,6 +38,10 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	log.Debug("version: " + version)
 	log.Info("root directory: " + at.root)
 	log.Info("log dir: " + at.logDir)
+	if err := hardenProcess(); err != nil {
+		return err
+	}
+	notify := newNotifier(log)
 	log.Debug("analyzer dir: " + filepath.Join(at.root, "analyzers") + ", " + filepath.Join(at.root, "analyzer"))
 	if err := os.Chdir(at.root); err != nil { // scripts name files relative to ROOT
 		return err
@@ -75,7 +78,7 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	if f.exit && !slices.Contains(p.parts.Finite, true) {
 		return &engine.ConfigError{File: p.cfg.File, Key: "inputs", Msg: "-x ends when the inputs that have an end are drained, and none of these has one"}
 	}
-	web := newWeb(p.cfg.Listen, log)
+	web := newWeb(p.cfg.Listen, at.runDir, log)
 	defer web.close()
 	sh, err := openRedis(p.cfg, at, outside, loader, log)
 	if err != nil {
@@ -91,10 +94,10 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 		p.engine.Close(nil)
 		return err
 	}
-	if err := outside.confine(f, at, log); err != nil {
+	if err := b.confine(f, outside, p, web); err != nil {
 		return err
 	}
-	s := &server{builder: b, flags: f, web: web, pipeline: p}
+	s := &server{builder: b, flags: f, web: web, notify: notify, pipeline: p}
 	return s.run(ctx)
 }
 
@@ -103,6 +106,7 @@ type server struct {
 	*builder
 	flags    flags
 	web      *web
+	notify   *notifier
 	pipeline *pipeline
 	next     atomic.Pointer[pipeline] // set by a reload that ends the running engine
 }
@@ -110,8 +114,17 @@ type server struct {
 func (s *server) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ended := make(chan struct{}) // closed when this function returns
+	defer close(ended)
+	var runs atomic.Pointer[engine.Engine]
+	runs.Store(s.pipeline.engine)
+	wg.Go(func() { s.notify.watch(ended, func() { runs.Load().Ledger() }) })
+	s.notify.tell("READY=1\nSTATUS=running")
 	for {
 		p := s.pipeline
+		runs.Store(p.engine)
 		s.web.show(p.engine)
 		runCtx, end := context.WithCancel(ctx)
 		signals := make(chan os.Signal, 4)
@@ -172,6 +185,7 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop 
 				})
 			default:
 				s.log.Info("draining; a second signal aborts", "signal", sig.String())
+				s.notify.tell("STOPPING=1\nSTATUS=draining")
 				stop()
 				end()
 				go func() {
@@ -190,11 +204,18 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop 
 // reload reads config.lua and the scripts again. If they do not load, the old ones go on.
 func (s *server) reload(ctx context.Context, end func()) {
 	s.log.Info("reloading")
+	s.notify.reloading()
+	defer s.notify.tell("READY=1\nSTATUS=running")
 	s.loader.Forget()
 	next, err := s.build(s.pipeline)
 	if err != nil {
 		report(logWriter{s.log}, err)
 		s.log.Error("the new configuration does not load: the old one goes on")
+		return
+	}
+	if err := s.reachable(next); err != nil {
+		report(logWriter{s.log}, err)
+		s.log.Error("the new configuration needs what dragonfly gave up when it started: the old one goes on until a restart")
 		return
 	}
 	if err := next.dryRun(); err != nil {
@@ -204,6 +225,9 @@ func (s *server) reload(ctx context.Context, end func()) {
 	}
 	if s.shared.Load().changed(next.cfg) {
 		s.log.Warn("what config.lua says of redis and the store has changed: that takes effect at the next start")
+	}
+	if old := s.pipeline.cfg; old.Listen != next.cfg.Listen || !reflect.DeepEqual(old.Confine, next.cfg.Confine) {
+		s.log.Warn("what config.lua says of listen and of the confinement has changed: that takes effect at the next start")
 	}
 	if sameRows(s.pipeline.cfg, next.cfg) {
 		if err := s.pipeline.engine.Swap(ctx, next.parts.Filters, next.parts.Analyzers); err != nil {
@@ -258,44 +282,4 @@ type logWriter struct{ log *slog.Logger }
 func (w logWriter) Write(b []byte) (int, error) {
 	w.log.Error(strings.TrimSuffix(strings.TrimPrefix(string(b), "dragonfly: "), "\n"))
 	return len(b), nil
-}
-
-// web is the HTTP listener; it serves the engine that runs.
-type web struct {
-	server  *http.Server
-	handler atomic.Pointer[http.Handler]
-}
-
-// newWeb listens on address; that it cannot is told, and not fatal, as in the original.
-func newWeb(address string, log *slog.Logger) *web {
-	w := &web{}
-	if address == "" {
-		return w
-	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		log.Error("no HTTP listener: /metrics, /healthz, /ledger and /www/ are not there", "err", err)
-		return w
-	}
-	log.Info("HTTP listener", "address", l.Addr().String())
-	w.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if h := w.handler.Load(); h != nil {
-			(*h).ServeHTTP(rw, r)
-			return
-		}
-		http.Error(rw, "starting", http.StatusServiceUnavailable)
-	})}
-	go w.server.Serve(l) // ended by close
-	return w
-}
-
-func (w *web) show(e *engine.Engine) {
-	h := e.Handler()
-	w.handler.Store(&h)
-}
-
-func (w *web) close() {
-	if w.server != nil {
-		w.server.Close()
-	}
 }

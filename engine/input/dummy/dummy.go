@@ -78,3 +78,6 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	}
 	return nil
 }
+
+// Paths implements engine.PathUser: it uses none.
+func (*input) Paths() []engine.PathUse { return nil }

@@ -332,3 +332,12 @@ func plain(ctx context.Context, f *os.File, regular bool) (src io.ReadCloser, co
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// Paths implements engine.PathUser. A pipe is opened for writing too, to end the wait for its writer.
+func (in *input) Paths() []engine.PathUse {
+	uses := engine.ReadDir(in.path)
+	if in.pipe && isPipe(in.path) {
+		uses = append(uses, engine.PathUse{Path: in.path, Access: engine.Write})
+	}
+	return uses
+}

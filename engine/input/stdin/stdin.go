@@ -73,3 +73,6 @@ func (in *input) read() {
 		in.chunks <- chunk{err: err}
 	}
 }
+
+// Paths implements engine.PathUser: it uses none.
+func (*input) Paths() []engine.PathUse { return nil }

@@ -210,3 +210,8 @@ func (in *input) readAll(ctx context.Context, emit engine.EmitFunc) (moved bool,
 	}
 	return moved, nil
 }
+
+// Paths implements engine.PathUser.
+func (in *input) Paths() []engine.PathUse {
+	return engine.ReadDir(filepath.Join(in.places[0].dir, in.places[0].pattern))
+}

@@ -161,3 +161,6 @@ func (in *input) resync(records []engine.Record) []engine.Record {
 	}
 	return records
 }
+
+// Paths implements engine.PathUser.
+func (in *input) Paths() []engine.PathUse { return in.socket.Paths() }

@@ -264,3 +264,6 @@ func (in *input) drop(n int) {
 		in.log.Warn("datagrams are lost: the pipeline does not keep up and the queue is full", "lost_so_far", total)
 	}
 }
+
+// Paths implements engine.PathUser.
+func (in *input) Paths() []engine.PathUse { return in.socket.Paths() }

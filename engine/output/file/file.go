@@ -120,7 +120,11 @@ func (o *output) Open(context.Context) error {
 	}
 	f, err := o.root.OpenFile(o.name, flags, o.mode)
 	if err != nil && strings.Contains(err.Error(), "escapes") { // a symlink that leads out of dir
-		f, err = os.OpenFile(filepath.Join(o.dir, o.name), flags, o.mode)
+		path := filepath.Join(o.dir, o.name)
+		if !engine.Trusted(path, path) {
+			return fmt.Errorf("%s is a link that leads elsewhere, and its owner is neither root, nor this user, nor the owner of what it leads to: it is not followed", path)
+		}
+		f, err = os.OpenFile(path, flags, o.mode)
 	}
 	if err != nil {
 		return err
@@ -407,4 +411,30 @@ func (o *output) Close() error {
 		o.file = nil
 	}
 	return err
+}
+
+// Paths implements engine.PathUser: the directory, for rotation, the file in it, and the directory of the file which a link
+// leads to; a device only itself.
+func (o *output) Paths() []engine.PathUse {
+	path := filepath.Join(o.dir, o.name)
+	uses := []engine.PathUse{{Path: o.dir, Access: engine.Write, Kept: true}}
+	to, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return uses
+	}
+	info, err := os.Stat(to)
+	switch {
+	case err != nil:
+		return uses
+	case !info.Mode().IsRegular():
+		return []engine.PathUse{{Path: to, Access: engine.Write}}
+	case linked(path) && engine.Trusted(path, to):
+		return append(uses, engine.PathUse{Path: filepath.Dir(to), Access: engine.Write})
+	}
+	return append(uses, engine.PathUse{Path: path, Access: engine.Write, Kept: true})
+}
+
+func linked(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&os.ModeSymlink != 0
 }

@@ -18,3 +18,6 @@ type output struct{}
 func (output) Open(context.Context) error                                 { return nil }
 func (output) Close() error                                               { return nil }
 func (output) Write(_ context.Context, batch []engine.Event) (int, error) { return len(batch), nil }
+
+// Paths implements engine.PathUser: it uses none.
+func (output) Paths() []engine.PathUse { return nil }

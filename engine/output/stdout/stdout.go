@@ -56,3 +56,6 @@ func (o *output) Write(_ context.Context, batch []engine.Event) (int, error) {
 	}
 	return done, err
 }
+
+// Paths implements engine.PathUser: it uses none.
+func (*output) Paths() []engine.PathUse { return nil }

@@ -106,3 +106,6 @@ func (o *output) Close() error {
 	o.conn = nil
 	return err
 }
+
+// Paths implements engine.PathUser: connecting needs none.
+func (*output) Paths() []engine.PathUse { return nil }

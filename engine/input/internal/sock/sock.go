@@ -156,3 +156,8 @@ func (s *Socket) Remove() error {
 	}
 	return nil
 }
+
+// Paths is what an input with this socket answers as engine.PathUser: it binds again after a fault.
+func (s *Socket) Paths() []engine.PathUse {
+	return []engine.PathUse{{Path: filepath.Dir(s.Path), Access: engine.Socket}}
+}

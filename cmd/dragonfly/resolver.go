@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+const resolvConf = "/etc/resolv.conf"
+
+// rememberServers makes name resolution go on with the servers of now when resolv.conf can no longer be read: in a chroot, or
+// when another file took its place after the process confined itself. Go then asks its defaults, 127.0.0.1 and ::1.
+func rememberServers(chroot bool) {
+	servers := nameServers(resolvConf)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := net.Dialer{Timeout: 5 * time.Second}
+		if !chroot {
+			if f, err := os.Open(resolvConf); err == nil {
+				f.Close()
+				return d.DialContext(ctx, network, address)
+			}
+		}
+		i := 0
+		if strings.HasPrefix(address, "[") { // the second of Go's defaults: the first did not answer
+			i = 1
+		}
+		return d.DialContext(ctx, network, servers[i%len(servers)])
+	}}
+}
+
+// nameServers returns the servers of a resolv.conf as host:port, one at least.
+func nameServers(path string) []string {
+	var list []string
+	eachField(path, func(fields []string) {
+		if fields[0] == "nameserver" && len(fields) > 1 {
+			list = append(list, net.JoinHostPort(fields[1], "53"))
+		}
+	})
+	if len(list) == 0 {
+		list = []string{"127.0.0.1:53"}
+	}
+	return list
+}
+
+func hostsFile(path string) map[string][]string {
+	hosts := map[string][]string{}
+	eachField(path, func(fields []string) {
+		for _, name := range fields[1:] {
+			hosts[strings.ToLower(name)] = append(hosts[strings.ToLower(name)], fields[0])
+		}
+	})
+	return hosts
+}
+
+// eachField calls f with the words of each line that is not a comment.
+func eachField(path string, f func([]string)) {
+	file, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	for sc := bufio.NewScanner(file); sc.Scan(); {
+		line, _, _ := strings.Cut(sc.Text(), "#")
+		if fields := strings.Fields(line); len(fields) > 0 {
+			f(fields)
+		}
+	}
+}
