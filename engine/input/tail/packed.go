@@ -44,7 +44,7 @@ func unpackFrom(file *os.File, offset int64) (u unpacker, before []byte, err err
 		}
 		u = z
 	case string(magic) == "\x28\xb5\x2f\xfd":
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -135,7 +135,7 @@ func (in *input) claimPacked(p *past, file *os.File, info os.FileInfo, head []by
 }
 
 // adoptPacked reads a packed file whose content nobody has read: it was rotated and packed while nobody looked. It
-// reports whether the file is to be remembered: its content is known.
+// reports whether the file is to be remembered instead, because its content is known; only then it is still the caller's.
 func (in *input) adoptPacked(file *os.File, info os.FileInfo, head []byte, s spot) (known bool) {
 	size, sized := unpackedSize(file, info)
 	for _, f := range in.files {

@@ -29,7 +29,7 @@ type past struct {
 }
 
 // mostGone bounds how many files that are gone are remembered. A packed one may still come, and is then not read again.
-const mostGone = 32
+const mostGone = 64
 
 // mostTries is for how many scans a file is looked for among all that are there; later among those that are new.
 const mostTries = 4
