@@ -125,11 +125,11 @@ func (in *input) claimPacked(p *past, file *os.File, info os.FileInfo, head []by
 	in.counts.unpacked.Add(1)
 	in.log.Info("reading what was not yet read of a file that is packed now", "path", s.path(), "offset", p.at.Offset)
 	f := in.followPacked(file, s, u, before, p.at)
-	f.cursor = p.cursor
-	if f.cursor == nil && in.remember {
+	if p.changed && in.remember { // its cursor is finished
 		f.cursor = in.checkpoints.Cursor(in.tag, f.at)
+	} else {
+		f.cursor, p.cursor = p.cursor, nil
 	}
-	p.cursor = nil
 	in.forget(p)
 	return true
 }

@@ -37,9 +37,9 @@ const mostTries = 4
 // wanted reports whether p is looked for.
 func (p *past) wanted() bool { return !p.finished && !p.parked && !p.seen }
 
-// wants reports whether p is looked for, and id is a file that may be its copy.
+// wants reports whether p is not there, and id is a file that may be its copy.
 func (p *past) wants(id fileID) bool {
-	return p.wanted() && id != fileID{p.at.Device, p.at.Inode}
+	return !p.seen && !p.parked && id != fileID{p.at.Device, p.at.Inode}
 }
 
 func (in *input) following(id fileID) *followed {
@@ -175,11 +175,12 @@ func (in *input) resumeAt(p *past, file *os.File, s spot, present bool) {
 // replaced notes that p's inode holds something else now.
 func (in *input) replaced(p *past, file *os.File, s spot) {
 	p.id = fileID{}
-	born := lines.Born(file)
-	if p.finished || p.changed {
+	if p.changed {
 		return
 	}
-	if p.changed = born == p.at.Born || p.at.Born == 0; p.changed {
+	born := lines.Born(file)
+	p.changed = born == p.at.Born || p.at.Born == 0
+	if p.changed && !p.finished {
 		in.counts.truncated.Add(1)
 		in.log.Warn("the file was truncated or rewritten while it was not followed, reading it from its start: what was not yet read is lost unless there is a copy", "path", s.path(), "read", p.at.Offset)
 		p.told = true

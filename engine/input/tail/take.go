@@ -29,7 +29,7 @@ func (in *input) recalled(c candidate) bool {
 // claimed reports whether a candidate holds a file that is looked for: as its copy, or packed. That is then read.
 func (in *input) claimed(c candidate) bool {
 	for _, p := range slices.Clone(in.past) {
-		if !p.wants(idOf(c.info)) {
+		if !p.wants(idOf(c.info)) || c.packed && p.finished {
 			continue
 		}
 		if c.packed && in.full(c) {

@@ -45,7 +45,7 @@ type torture struct {
 }
 
 // patience is how long a condition may take on a busy machine.
-const patience = 6 * time.Second
+const patience = time.Minute
 
 // debt is a batch that is not acked.
 type debt struct {
