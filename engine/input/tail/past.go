@@ -128,8 +128,8 @@ func (in *input) recall(file *os.File, info os.FileInfo, s spot, present bool) b
 			in.replaced(p, file, s)
 			continue
 		}
-		if p.copied && in.wantedFrom(file, info) {
-			return false
+		if p.finished && in.wantedFrom(file, info) {
+			return false // not all of what it is a copy of was acked
 		}
 		p.seen = true
 		p.moved(s)
@@ -157,7 +157,7 @@ func (in *input) recall(file *os.File, info os.FileInfo, s spot, present bool) b
 
 // wantedFrom reports whether a file is the copy of one that is looked for.
 func (in *input) wantedFrom(file *os.File, info os.FileInfo) bool {
-	return slices.ContainsFunc(in.past, func(p *past) bool { return p.wants(idOf(info)) && p.copiedTo(file, info.Size()) })
+	return slices.ContainsFunc(in.past, func(p *past) bool { return p.wants(idOf(info)) && !p.finished && p.copiedTo(file, info.Size()) })
 }
 
 // resumeAt follows p's file from where it was read to.

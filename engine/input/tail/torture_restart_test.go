@@ -283,8 +283,11 @@ func testKills(t *testing.T, kind string, rng *rand.Rand) {
 	r.until("every line", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		for ; at < len(r.got); at++ {
-			seen[r.got[at]] = true
+		for r.lag = 0; len(r.owed) > 0; {
+			r.ack()
+		}
+		for ; at < len(r.delivered); at++ {
+			seen[r.delivered[at]] = true
 		}
 		return len(seen) >= n
 	})
