@@ -214,7 +214,7 @@ func (in *input) nothingNew(paths []string, opened map[string]*os.File, old []en
 // read emits one file from where it was read before.
 func (in *input) read(ctx context.Context, f *os.File, path string, old []engine.Position, emit engine.EmitFunc) error {
 	at := engine.Position{Path: path}
-	regular := false
+	regular, finished := false, false
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		regular = true
 		if at, err = lines.Identify(f, path); err != nil {
@@ -224,7 +224,7 @@ func (in *input) read(ctx context.Context, f *os.File, path string, old []engine
 	if in.remember && regular {
 		for _, p := range old {
 			if info, err := f.Stat(); err == nil && lines.Same(f, p) { // it may have been renamed
-				at.Offset = p.Offset
+				at.Offset, finished = p.Offset, p.Finished
 				if p.Offset > info.Size() && !isCompressed(f) {
 					at.Offset = 0 // it was cut: what it holds now is new
 				}
@@ -238,8 +238,9 @@ func (in *input) read(ctx context.Context, f *os.File, path string, old []engine
 		return err
 	}
 	defer src.Close()
+	var before []byte
 	if at.Offset > 0 {
-		if err := skip(f, src, compressed, at.Offset); err != nil {
+		if before, err = skip(f, src, compressed, at.Offset); err != nil {
 			return err
 		}
 		in.log.Info("going on where it was read before", "path", path, "offset", at.Offset)
@@ -249,6 +250,7 @@ func (in *input) read(ctx context.Context, f *os.File, path string, old []engine
 		cursor = in.checkpoints.Cursor(in.tag, at)
 	}
 	r := lines.New(src, at.Offset, in.max)
+	r.Resume(before, !finished)
 	err = lines.Drain(r, func(records []engine.Record, end int64) error {
 		b := engine.Batch{Origin: "file://" + path, Records: records}
 		if cursor == nil {
@@ -270,17 +272,22 @@ func (in *input) read(ctx context.Context, f *os.File, path string, old []engine
 	return err
 }
 
-// skip moves src to offset of the (decompressed) stream. A file that is shorter has been cut: it is read from its start.
-func skip(f *os.File, src io.Reader, compressed bool, offset int64) error {
+// skip moves src to offset of the (decompressed) stream and returns what stands before it. A file that is shorter has been
+// cut: it is at its end then.
+func skip(f *os.File, src io.Reader, compressed bool, offset int64) (before []byte, err error) {
 	if !compressed {
 		_, err := f.Seek(offset, io.SeekStart)
-		return err
+		return lines.Before(f, offset), err
 	}
-	_, err := io.CopyN(io.Discard, src, offset)
+	var b bytes.Buffer
+	n := min(offset, lines.MarkLen)
+	if _, err = io.CopyN(io.Discard, src, offset-n); err == nil {
+		_, err = io.CopyN(&b, src, n)
+	}
 	if err == io.EOF {
-		return nil
+		return nil, nil
 	}
-	return err
+	return b.Bytes(), err
 }
 
 // isCompressed reports whether f is a gzip or zstd file.

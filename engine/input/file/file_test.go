@@ -395,3 +395,23 @@ func TestMakePipeKeepsOthersOut(t *testing.T) {
 		t.Errorf("got mode %o", st.Mode)
 	}
 }
+
+// The checkpoint lies within a line that is too long: its rest is not taken for a line.
+func TestFileResumesWithinALineThatIsTooLong(t *testing.T) {
+	r := newRig(t)
+	text := "before\n" + strings.Repeat("x", 3<<20) + "\nafter\n"
+	for name, content := range map[string]string{"a": text, "b.gz": gz(text)} {
+		r.write(name, content)
+		r.hold = func(body string) bool { return body == "after" }
+		r.got = nil
+		if err := r.run(name); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.got) != 3 {
+			t.Fatalf("%s: got %d records, want 3", name, len(r.got))
+		}
+		r.reopen()
+		r.hold = nil
+		r.want(name, "after")
+	}
+}

@@ -147,9 +147,7 @@ func (in *input) claim(p *past, file *os.File, info os.FileInfo, s spot) bool {
 	}
 	in.past = append(in.past, in.remembered(file, info, s, true))
 	file.Close()
-	if size == end {
-		in.forget(p)
-	}
+	in.forget(p)
 	return true
 }
 

@@ -226,13 +226,15 @@ func (in *input) restart(f *followed) {
 	if n := len(f.marks); n > 0 && f.marks[n-1].offset == f.sent {
 		old.Mark = f.marks[n-1].sum
 	}
-	if f.sent > 0 {
-		in.past = append(in.past, &past{at: old, head: f.head, marks: f.marks, changed: true, told: true})
-	}
-	in.scans = 2
-	if f.cursor != nil {
+	if p := (&past{at: old, cursor: f.cursor, head: f.head, marks: f.marks, changed: true, told: true}); f.sent > 0 {
+		if f.cursor != nil {
+			f.cursor.Finish() // a copy that is found after a restart is known by it
+		}
+		in.past = append(in.past, p)
+	} else if f.cursor != nil {
 		f.cursor.Remove()
 	}
+	in.scans = 2
 	if now, err := lines.Identify(f.file, f.at.Path); err == nil {
 		f.at = now
 	}

@@ -112,6 +112,7 @@ func (in *input) present(now time.Time) []candidate {
 // scan looks at all files: it finds those that were rotated before anybody saw them, those that checkpoints and truncated
 // files ask for, and copies.
 func (in *input) scan(fresh []candidate, first bool) {
+	in.waiting = false
 	others, complete := in.others(first)
 	list := append(others, fresh...)
 	list = slices.DeleteFunc(list, func(c candidate) bool { return !c.packed && in.recalled(c) })
@@ -120,7 +121,7 @@ func (in *input) scan(fresh []candidate, first bool) {
 	for _, c := range list {
 		in.take(c, first)
 	}
-	if complete && !first {
+	if complete && !first && !in.waiting {
 		in.prune()
 	}
 }

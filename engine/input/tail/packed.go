@@ -44,7 +44,7 @@ func unpackFrom(file *os.File, offset int64) (u unpacker, before []byte, err err
 		}
 		u = z
 	case string(magic) == "\x28\xb5\x2f\xfd":
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -125,17 +125,17 @@ func (in *input) claimPacked(p *past, file *os.File, info os.FileInfo, head []by
 	in.counts.unpacked.Add(1)
 	in.log.Info("reading what was not yet read of a file that is packed now", "path", s.path(), "offset", p.at.Offset)
 	f := in.followPacked(file, s, u, before, p.at)
-	f.cursor = p.cursor
-	if f.cursor == nil && in.remember {
+	if p.changed && in.remember { // its cursor is finished
 		f.cursor = in.checkpoints.Cursor(in.tag, f.at)
+	} else {
+		f.cursor, p.cursor = p.cursor, nil
 	}
-	p.cursor = nil
 	in.forget(p)
 	return true
 }
 
 // adoptPacked reads a packed file whose content nobody has read: it was rotated and packed while nobody looked. It
-// reports whether the file is to be remembered: its content is known.
+// reports whether the file is to be remembered instead, because its content is known; only then it is still the caller's.
 func (in *input) adoptPacked(file *os.File, info os.FileInfo, head []byte, s spot) (known bool) {
 	size, sized := unpackedSize(file, info)
 	for _, f := range in.files {

@@ -29,7 +29,7 @@ type past struct {
 }
 
 // mostGone bounds how many files that are gone are remembered. A packed one may still come, and is then not read again.
-const mostGone = 32
+const mostGone = 64
 
 // mostTries is for how many scans a file is looked for among all that are there; later among those that are new.
 const mostTries = 4
@@ -37,9 +37,9 @@ const mostTries = 4
 // wanted reports whether p is looked for.
 func (p *past) wanted() bool { return !p.finished && !p.parked && !p.seen }
 
-// wants reports whether p is looked for, and id is a file that may be its copy.
+// wants reports whether p is not there, and id is a file that may be its copy.
 func (p *past) wants(id fileID) bool {
-	return p.wanted() && id != fileID{p.at.Device, p.at.Inode}
+	return !p.seen && !p.parked && id != fileID{p.at.Device, p.at.Inode}
 }
 
 func (in *input) following(id fileID) *followed {
@@ -128,8 +128,8 @@ func (in *input) recall(file *os.File, info os.FileInfo, s spot, present bool) b
 			in.replaced(p, file, s)
 			continue
 		}
-		if p.copied && in.wantedFrom(file, info) {
-			return false
+		if p.finished && in.wantedFrom(file, info) {
+			return false // not all of what it is a copy of was acked
 		}
 		p.seen = true
 		p.moved(s)
@@ -157,7 +157,7 @@ func (in *input) recall(file *os.File, info os.FileInfo, s spot, present bool) b
 
 // wantedFrom reports whether a file is the copy of one that is looked for.
 func (in *input) wantedFrom(file *os.File, info os.FileInfo) bool {
-	return slices.ContainsFunc(in.past, func(p *past) bool { return p.wants(idOf(info)) && p.copiedTo(file, info.Size()) })
+	return slices.ContainsFunc(in.past, func(p *past) bool { return p.wants(idOf(info)) && !p.finished && p.copiedTo(file, info.Size()) })
 }
 
 // resumeAt follows p's file from where it was read to.
@@ -175,11 +175,12 @@ func (in *input) resumeAt(p *past, file *os.File, s spot, present bool) {
 // replaced notes that p's inode holds something else now.
 func (in *input) replaced(p *past, file *os.File, s spot) {
 	p.id = fileID{}
-	born := lines.Born(file)
-	if p.finished || p.changed {
+	if p.changed {
 		return
 	}
-	if p.changed = born == p.at.Born || p.at.Born == 0; p.changed {
+	born := lines.Born(file)
+	p.changed = born == p.at.Born || p.at.Born == 0
+	if p.changed && !p.finished {
 		in.counts.truncated.Add(1)
 		in.log.Warn("the file was truncated or rewritten while it was not followed, reading it from its start: what was not yet read is lost unless there is a copy", "path", s.path(), "read", p.at.Offset)
 		p.told = true

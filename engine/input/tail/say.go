@@ -34,17 +34,11 @@ func newCounters(p engine.Params) counters {
 // mostTold bounds what told remembers.
 const mostTold = 1000
 
-// tell logs a condition of a path once until it changes or ends, and reports whether it did.
-func (in *input) tell(path, what string) bool {
-	if in.told[path] == what {
-		return false
+// tell logs a condition of a path once until it changes or ends.
+func (in *input) tell(path, what string) {
+	if in.note(path, what) {
+		in.log.Info(what, "path", path)
 	}
-	if in.told == nil || len(in.told) >= mostTold {
-		in.told = map[string]string{}
-	}
-	in.told[path] = what
-	in.log.Info(what, "path", path)
-	return true
 }
 
 // unreadable tells of a file that cannot be opened. What does not exist is no fault.
@@ -60,24 +54,23 @@ func (in *input) unreadable(path string, err error) {
 	if errors.Is(err, fs.ErrPermission) {
 		what += "; let the user of this process read it"
 	}
-	if in.told[path] != what {
+	if in.note(path, what) {
 		in.counts.unreadable.Add(1)
 		in.log.Warn(what, "path", path)
-		in.tellNot(path, what)
 	}
 }
 
-// tellNot remembers a condition as told.
-func (in *input) tellNot(path, what string) {
+// note remembers the condition of a path and reports whether it is another than before.
+func (in *input) note(path, what string) bool {
+	if in.told[path] == what {
+		return false
+	}
 	if in.told == nil || len(in.told) >= mostTold {
 		in.told = map[string]string{}
 	}
 	in.told[path] = what
+	return true
 }
 
 // fine ends the condition of a path.
-func (in *input) fine(path string) {
-	if _, ok := in.told[path]; ok {
-		delete(in.told, path)
-	}
-}
+func (in *input) fine(path string) { delete(in.told, path) }

@@ -29,8 +29,12 @@ func (in *input) recalled(c candidate) bool {
 // claimed reports whether a candidate holds a file that is looked for: as its copy, or packed. That is then read.
 func (in *input) claimed(c candidate) bool {
 	for _, p := range slices.Clone(in.past) {
-		if !p.wants(idOf(c.info)) {
+		if !p.wants(idOf(c.info)) || c.packed && p.finished {
 			continue
+		}
+		if c.packed && in.full(c) {
+			in.later()
+			return true
 		}
 		file, info, err := c.spot.open()
 		if err != nil {
@@ -50,8 +54,8 @@ func (in *input) claimed(c candidate) bool {
 
 // take follows a candidate that is new, or remembers it if it need not be read.
 func (in *input) take(c candidate, first bool) {
-	if !c.present && !first && len(in.files) >= maxOpen {
-		in.scans = max(in.scans, 1) // it waits
+	if !c.present && !first && in.full(c) {
+		in.later()
 		return
 	}
 	file, info, err := c.spot.open()
@@ -72,6 +76,26 @@ func (in *input) take(c candidate, first bool) {
 	default:
 		in.takeNew(c, file, info, first)
 	}
+}
+
+// mostPacked bounds how many packed files are read side by side: each needs memory to be unpacked.
+const mostPacked = 4
+
+// later lets a file wait for the next scan.
+func (in *input) later() { in.waiting, in.scans = true, max(in.scans, 1) }
+
+// full reports whether as many files are open as may be.
+func (in *input) full(c candidate) bool {
+	if !c.packed {
+		return len(in.files) >= maxOpen
+	}
+	n := 0
+	for _, f := range in.files {
+		if f.unpack != nil && !f.closed {
+			n++
+		}
+	}
+	return n >= mostPacked
 }
 
 func (in *input) takeNew(c candidate, file *os.File, info os.FileInfo, first bool) {

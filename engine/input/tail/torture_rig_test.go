@@ -38,14 +38,16 @@ type torture struct {
 	mu    sync.Mutex
 	log   bytes.Buffer
 	got   []string
-	lag   int    // batches that are not acked yet, at most; -1 is all
-	owed  []debt // in order
-	acked []string
-	saved map[string]bool // acked before the last save
+	lag   int      // batches that are not acked yet, at most; -1 is all
+	owed  []debt   // in order
+	acked []string // since the last save
+
+	delivered []string        // acked ever: what is not is lost by a kill
+	saved     map[string]bool // acked before the last save
 }
 
 // patience is how long a condition may take on a busy machine.
-const patience = 6 * time.Second
+const patience = time.Minute
 
 // debt is a batch that is not acked.
 type debt struct {
@@ -143,6 +145,7 @@ func (r *torture) ack() {
 		d.done()
 	}
 	r.acked = append(r.acked, d.lines...)
+	r.delivered = append(r.delivered, d.lines...)
 }
 
 // save writes the checkpoints, as the engine does every second.

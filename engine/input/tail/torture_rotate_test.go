@@ -120,6 +120,7 @@ var rotationCases = []tortureCase{
 		r.want(events(0, 60)...)
 		r.settle()
 		r.counted("files_truncated_total", 1)
+		r.counted("file_copies_total", 1)
 		r.counted("files_lost_total", 0)
 		if n := len(r.got); n != 62 {
 			r.Errorf("got %d records, want 62", n)
