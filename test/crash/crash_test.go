@@ -17,6 +17,7 @@ var (
 	seeds  = flag.Int("seeds", 50, "seeds of TestCrash")
 	first  = flag.Uint64("first", 1, "the first seed")
 	kills  = flag.Int("kills", 30, "kills of TestKills")
+	keep   = flag.Bool("keep", false, "keep the directories of seeds without faults too")
 	rate   = flag.Int("rate", 2500, "events a second")
 	hours  = flag.Float64("hours", 0, "length of TestSoak; 0 is some seconds")
 	reason = flag.String("without-state", "", "do not check `state`, and why: only for a binary that has none yet")
@@ -66,7 +67,7 @@ func (s settings) rig(t *testing.T) *rig {
 		if err := r.close(); err != nil {
 			t.Errorf("cleaning up: %v", err)
 		}
-		if !t.Failed() {
+		if !t.Failed() && !*keep {
 			os.RemoveAll(dir)
 		}
 	})
