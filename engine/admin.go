@@ -77,24 +77,36 @@ func (e *Engine) serveLedger(w http.ResponseWriter, _ *http.Request) {
 	}{e.Ledger(), e.parts.Counters.NonZero()})
 }
 
-// serveHealth answers 200 while every output works, 503 with the list of those that do not.
+// serveHealth answers 200 while every output and every script works, 503 with the list of those that do not.
 func (e *Engine) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	type down struct {
 		Output  string  `json:"output"`
 		Seconds float64 `json:"seconds"`
 		Error   string  `json:"error"`
 	}
+	type out struct {
+		Stage   string  `json:"stage"`
+		Shard   int     `json:"shard"`
+		Seconds float64 `json:"seconds"`
+		Error   string  `json:"error"`
+	}
 	health := struct {
 		Status  string `json:"status"`
 		Outputs []down `json:"outputs_down,omitempty"`
+		Scripts []out  `json:"scripts_out,omitempty"`
 	}{Status: [...]string{"starting", "ok", "draining", "ended"}[e.state.Load()]}
 	for _, s := range e.sinks {
 		if o := s.down.Load(); o != nil {
 			health.Outputs = append(health.Outputs, down{s.tag, time.Since(o.since).Seconds(), o.err.Error()})
 		}
 	}
+	for _, sh := range e.gate.shards {
+		if o := sh.breaker.since.Load(); o != nil {
+			health.Scripts = append(health.Scripts, out{sh.stage.key(), sh.n, time.Since(o.since).Seconds(), o.err.Error()})
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
-	if len(health.Outputs) > 0 {
+	if len(health.Outputs)+len(health.Scripts) > 0 {
 		health.Status = "degraded"
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
@@ -130,20 +142,23 @@ func (e *Engine) WriteMetrics(w io.Writer) {
 			m.add("dragonfly_stage_events_failed_total", "counter", "Events whose script failed.", l, sh.failed.Load())
 			m.add("dragonfly_stage_events_dead_lettered_total", "counter", "Events dead-lettered by a stage.", l, sh.dead.Load())
 			m.add("dragonfly_stage_queue_length", "gauge", "Events waiting for a script.", l, int64(sh.queue.len()))
+			m.add("dragonfly_stage_events_bypassed_total", "counter", "Events that passed by a script that is taken out.", l, sh.bypassed.Load())
+			m.add("dragonfly_stage_script_out", "gauge", "1 while a script is taken out after repeated faults.", l, boolean(sh.breaker.since.Load() != nil))
+			m.add("dragonfly_stage_script_outs_total", "counter", "How often a script was taken out.", l, sh.breaker.opened.Load())
+			if st.keepsState.Load() {
+				m.add("dragonfly_stage_state_bytes", "gauge", "Size of the script's state as saved last.", l, sh.keptBytes.Load())
+				m.add("dragonfly_stage_state_unsaved", "gauge", "1 while the script's state cannot be saved.", l, boolean(sh.unsaved.Load()))
+			}
 			m.addFloat("dragonfly_stage_script_seconds_total", "counter", "Time spent in a stage's scripts.", l, time.Duration(sh.busy.Load()).Seconds())
 		}
 	}
 	for _, s := range e.sinks {
 		l := label("output", s.tag)
-		up := int64(1)
-		if s.down.Load() != nil {
-			up = 0
-		}
 		m.add("dragonfly_output_events_delivered_total", "counter", "Events written to a sink.", l, s.delivered.Load())
 		m.add("dragonfly_output_events_rejected_total", "counter", "Events that a sink refused for good.", l, s.rejected.Load())
 		m.add("dragonfly_output_errors_total", "counter", "Failed tries to open or write a sink.", l, s.errors.Load())
 		m.add("dragonfly_output_queue_length", "gauge", "Events waiting for a sink.", l, int64(s.queue.len()))
-		m.add("dragonfly_output_up", "gauge", "1 while the sink takes events.", l, up)
+		m.add("dragonfly_output_up", "gauge", "1 while the sink takes events.", l, boolean(s.down.Load() == nil))
 	}
 	e.unknown.Range(func(tag, n any) bool {
 		m.add("dragonfly_unknown_tag_events_total", "counter", "Events sent to a tag that does not exist.", label("tag", tag.(string)), n.(*atomic.Int64).Load())
@@ -192,6 +207,13 @@ func (m *metricWriter) flush() {
 }
 
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func boolean(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 func label(name, value string) string { return name + `="` + labelEscapes.Replace(value) + `"` }
 

@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,8 +17,8 @@ import (
 	"dragonfly/engine/durable"
 )
 
-// checkpointVersion is the format of the checkpoint file.
-const checkpointVersion = 1
+// checkpointVersion is the format of the checkpoint file. Version 1 had no states.
+const checkpointVersion = 2
 
 // Position is how far one source file is finished: below Offset every record, and all that was derived from it, is acked.
 type Position struct {
@@ -38,17 +41,60 @@ type Checkpoints struct {
 	mu      sync.Mutex
 	old     map[string][]Position // as loaded, without those that a Cursor took over; see Start and Settle
 	cursors map[string][]*Cursor
-	saved   []byte // what is on disk
+	states  map[string]StageState // of scripts, by stage: as loaded, then as of the last Cut
+	last    *Cut
+
+	writing sync.Mutex // held by Write; protects what follows
+	saved   []byte     // what is on disk
 }
 
-type checkpointFile struct {
+// Cut is one moment of a pipeline: the positions of its inputs, and what scripts keep that have handled just the records
+// below them. It is also the format of the checkpoint file.
+type Cut struct {
 	Version int                   `json:"version"`
-	Inputs  map[string][]Position `json:"inputs"`
+	Inputs  map[string][]Position `json:"inputs"`           // by tag
+	States  map[string]StageState `json:"states,omitempty"` // by stage, "analyzer dns"
+}
+
+// StageState is what the scripts of one stage keep, by shard. Only the script loader knows what the bytes mean.
+type StageState struct {
+	Shards [][]byte `json:"shards"`
+	Sum    uint32   `json:"sum"` // CRC-32C of all shards, one behind the other
+}
+
+func newStageState(shards [][]byte) StageState {
+	return StageState{Shards: shards, Sum: sumOf(shards)}
+}
+
+func sumOf(shards [][]byte) (sum uint32) {
+	for _, b := range shards {
+		sum = crc32.Update(sum, castagnoli, b)
+	}
+	return sum
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ReadCut decodes the content of a checkpoint file.
+func ReadCut(text []byte) (Cut, error) {
+	var f Cut
+	if err := json.Unmarshal(text, &f); err != nil {
+		return Cut{}, err
+	}
+	if f.Version < 1 || f.Version > checkpointVersion {
+		return Cut{}, fmt.Errorf("version %d, this program reads 1 to %d", f.Version, checkpointVersion)
+	}
+	for stage, st := range f.States {
+		if sumOf(st.Shards) != st.Sum {
+			return Cut{}, fmt.Errorf("the checksum of the state of %s is wrong", stage)
+		}
+	}
+	return f, nil
 }
 
 // NewCheckpoints returns checkpoints that are kept in memory only.
 func NewCheckpoints() *Checkpoints {
-	return &Checkpoints{old: map[string][]Position{}, cursors: map[string][]*Cursor{}}
+	return &Checkpoints{old: map[string][]Position{}, cursors: map[string][]*Cursor{}, states: map[string]StageState{}, last: &Cut{}}
 }
 
 // OpenCheckpoints loads the checkpoints of the file at path; a missing file is empty. A damaged file, or one of a newer
@@ -67,10 +113,7 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	if err != nil {
 		return c, err
 	}
-	var f checkpointFile
-	if err = json.Unmarshal(text, &f); err == nil && f.Version != checkpointVersion {
-		err = fmt.Errorf("version %d, this program reads %d", f.Version, checkpointVersion)
-	}
+	f, err := ReadCut(text)
 	if err != nil {
 		aside := filepath.Base(path) + ".damaged"
 		return c, errors.Join(fmt.Errorf("checkpoints %q cannot be read, starting without: kept as %s: %w", path, aside, err),
@@ -82,7 +125,8 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 		}
 		c.old[input] = list
 	}
-	c.saved = text
+	maps.Copy(c.states, f.States)
+	c.last, c.saved = &f, text
 	return c, nil
 }
 
@@ -133,25 +177,60 @@ func (c *Checkpoints) Cursor(input string, at Position) *Cursor {
 	return cur
 }
 
-// Save writes the positions if they have changed: to a new file, synced, that then takes the old one's place.
-func (c *Checkpoints) Save() error {
-	if c.path == "" {
-		return nil
-	}
+// Cut returns the positions as they are now, with states in the place of what the same stages had; the states of other
+// stages stay, so that a row that is taken out for a while loses nothing. It is for a moment without records in flight.
+func (c *Checkpoints) Cut(states map[string]StageState) *Cut {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := checkpointFile{Version: checkpointVersion, Inputs: map[string][]Position{}}
+	maps.Copy(c.states, states)
+	f := &Cut{Version: checkpointVersion, Inputs: map[string][]Position{}, States: maps.Clone(c.states)}
 	for input := range c.old {
 		f.Inputs[input] = c.positions(input)
 	}
 	for input := range c.cursors {
 		f.Inputs[input] = c.positions(input)
 	}
+	c.last = f
+	return f
+}
+
+// Rollback goes back to the positions of the last Cut, to which the states belong: the next run of the inputs reads from
+// there. It is for a pipeline that was broken off.
+func (c *Checkpoints) Rollback() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.old, c.cursors = map[string][]Position{}, map[string][]*Cursor{}
+	for input, list := range c.last.Inputs {
+		c.old[input] = slices.Clone(list)
+	}
+}
+
+// State returns what the scripts of a stage kept at the last Cut, by shard; nil if they kept nothing.
+func (c *Checkpoints) State(stage string) [][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.states[stage].Shards
+}
+
+// Stages returns the stages that have kept something, sorted.
+func (c *Checkpoints) Stages() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.states))
+}
+
+// Write saves a Cut if it differs from what is on disk: in a new file, synced, that then takes the old one's place.
+func (c *Checkpoints) Write(f *Cut) error {
+	if c.path == "" {
+		return nil
+	}
 	text, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		panic("BUG: checkpoints: " + err.Error())
 	}
-	if string(text) == string(c.saved) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if bytes.Equal(text, c.saved) {
 		return nil
 	}
 	if err := durable.Write(c.root, filepath.Base(c.path), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
@@ -160,6 +239,9 @@ func (c *Checkpoints) Save() error {
 	c.saved = text
 	return nil
 }
+
+// Save writes the positions as they are now. It is for pipelines whose scripts keep no state.
+func (c *Checkpoints) Save() error { return c.Write(c.Cut(nil)) }
 
 // Cursor follows the acks of one source file. Track is called by the input's goroutine, the functions that it returns
 // by any.

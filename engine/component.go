@@ -25,7 +25,8 @@ const (
 	ReasonTruncated = "truncated"
 	ReasonScript    = "script_error"
 	ReasonTimeout   = "script_timeout"
-	ReasonLoop      = "loop" // took more than MaxHops stages
+	ReasonDisabled  = "script_disabled" // the script is taken out: see breaker.go
+	ReasonLoop      = "loop"            // took more than MaxHops stages
 	ReasonFanOut    = "fan_out"
 	ReasonRejected  = "rejected" // the sink refused it for good
 )
@@ -71,6 +72,12 @@ type Opener interface {
 // Closer is an Input that holds something beyond one Run (a socket that Open bound). Close is called after the last Run.
 type Closer interface {
 	Close() error
+}
+
+// Rewinder is an Input that keeps its place in the source from one Run to the next. Rewind is called between two Runs when the
+// engine was broken off: what is not acked must be read again, from the checkpoints on.
+type Rewinder interface {
+	Rewind()
 }
 
 // Output delivers events to one sink; the engine calls its methods one at a time, from one goroutine.

@@ -19,6 +19,9 @@ type Config struct {
 	MaxInFlight      int           // events between the inputs and their acks, default 2048
 	MaxInFlightBytes int64         // bytes likewise, default 8 MiB
 	ScriptTimeout    time.Duration // limit of one call of loop, default 1 s, 0 is none; a row's script_timeout overrides it
+	BreakerFaults    int           // faults in a row that take a script out, default 100; 0: none is ever taken out
+	BreakerPause     time.Duration // before it is tried again, default 10 s
+	StateMax         int64         // bytes of the encoded state of one shard, default 16 MiB
 	DrainTimeout     time.Duration // limit of the drain at shutdown, default 10 s
 	StatsInterval    time.Duration // of the stats log, default 60 s
 	Listen           string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
@@ -72,6 +75,7 @@ type StageRow struct {
 	Workers         int      // shards, default 1; "auto" is one per CPU
 	ShardBy         []string // field paths ("src_ip", "flow.src_ip"); empty spreads events evenly. Several make an order-free tuple
 	Timeout         time.Duration
+	Breaker         BreakerMode
 	Line            int
 }
 

@@ -244,13 +244,14 @@ func (e *Engine) loadStage(st *stage, program Program) error {
 // after ctx ends with cfg.DrainTimeout; what is left then is not acked and comes again. Inputs and outputs stay open: see Close.
 func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	e.started = time.Now()
+	e.tellForgottenStates()
 	e.state.Store(1)
 	defer close(e.ended)
 	defer e.state.Store(3)
 	abort, abortNow := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abortNow(nil)
 
-	var workers, inputs, helpers sync.WaitGroup
+	var workers, inputs, helpers, steady sync.WaitGroup // steady: what must have ended before the drain
 	for _, s := range e.sinks {
 		workers.Go(func() { s.run(abort) })
 	}
@@ -269,7 +270,9 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	}
 	helperCtx, stopHelpers := context.WithCancel(abort)
 	timerCtx, stopTimers := context.WithCancel(helperCtx)
-	helpers.Go(func() { e.timers.run(timerCtx, e.fire) })
+	steady.Go(func() { e.timers.run(timerCtx, func(due []pendingTimer) { e.fireTimers(timerCtx, due) }) })
+	commitCtx, stopCommits := context.WithCancel(helperCtx)
+	steady.Go(func() { e.keepCheckpoints(commitCtx) })
 	helpers.Go(func() { e.keepBooks(helperCtx) })
 	e.log.Info("threads running", "inputs", len(e.parts.Inputs), "workers", len(e.gate.shards), "outputs", len(e.cfg.Outputs))
 
@@ -290,9 +293,24 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		}()
 	}
 	stopInputs()
+	stopCommits()
 	inputs.Wait()
 	stopTimers()
+	steady.Wait()
 	err := e.drain(abort)
+	if err == nil || !e.keepsState() { // else the last checkpoint stands
+		_, failed := e.commit(abort)
+		err = errors.Join(err, failed)
+	} else {
+		e.parts.Checkpoints.Rollback()
+	}
+	if err != nil {
+		for _, in := range e.parts.Inputs {
+			if r, ok := in.(Rewinder); ok {
+				r.Rewind()
+			}
+		}
+	}
 	for _, p := range e.ports {
 		p.queue.close()
 	}
@@ -303,7 +321,7 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		n, _ := e.gate.inFlight()
 		err = fmt.Errorf("%w after %v: %d records are not finished", errDrainTimeout, e.cfg.DrainTimeout, n)
 	}
-	return errors.Join(errors.Join(failures...), err, e.parts.Checkpoints.Save())
+	return errors.Join(errors.Join(failures...), err)
 }
 
 var errDrainTimeout = errors.New("drain_timeout reached")
@@ -335,7 +353,8 @@ func (e *Engine) drain(abort context.Context) error {
 		return err
 	}
 	if last := e.timers.drain(); len(last) > 0 {
-		e.fire(last)
+		emissions, _ := emissionsOf(last)
+		e.sendOwn(e.newOutbox(), emissions, "timer")
 		if err := e.gate.waitIdle(abort); err != nil {
 			return err
 		}
@@ -438,17 +457,25 @@ func rejectText(reason string) error {
 	return errors.New(reason)
 }
 
-// fire sends what timers hold to their analyzers.
-func (e *Engine) fire(due []Timer) {
-	out := e.newOutbox()
-	emissions := make([]Emission, len(due))
-	for i, t := range due {
-		emissions[i] = Emission{Route: t.Route, Body: t.Body}
+// fireTimers sends what timers hold to their analyzers. If the engine drains before it may, they are pending again.
+func (e *Engine) fireTimers(ctx context.Context, due []pendingTimer) {
+	emissions, bytes := emissionsOf(due)
+	if e.gate.enterOpen(ctx, len(emissions), bytes) != nil {
+		e.timers.giveBack(due)
+		return
 	}
-	e.sendOwn(out, emissions, "timer")
+	e.sendEntered(e.newOutbox(), emissions, bytes, "timer")
 }
 
-// sendOwn sends events that come from no record: of timers, setup() and finish(). They are booked as read by "timer".
+func emissionsOf(due []pendingTimer) (list []Emission, bytes int64) {
+	for i := range due {
+		list = append(list, Emission{Route: due[i].Route, Body: due[i].Body})
+		bytes += int64(len(due[i].Body))
+	}
+	return list, bytes
+}
+
+// sendOwn sends events that come from no record: of setup() and finish(), and of the timers that fire when the engine drains.
 func (e *Engine) sendOwn(out *outbox, emissions []Emission, origin string) {
 	if len(emissions) == 0 {
 		return
@@ -458,6 +485,11 @@ func (e *Engine) sendOwn(out *outbox, emissions []Emission, origin string) {
 		bytes += int64(len(emissions[i].Body))
 	}
 	e.gate.enter(len(emissions), bytes)
+	e.sendEntered(out, emissions, bytes, origin)
+}
+
+// sendEntered sends events that the gate has let in. They are booked as read by "timer".
+func (e *Engine) sendEntered(out *outbox, emissions []Emission, bytes int64, origin string) {
 	batch := e.gate.newBatch(e.books[len(e.books)-1], origin, len(emissions), bytes, nil)
 	for i, em := range emissions {
 		out.add(em.Route, Event{Body: em.Body, Index: em.Index, rec: &batch.records[i], hops: 1})

@@ -23,6 +23,7 @@ type gate struct {
 	freed   *sync.Cond // signalled when something was released or worked off while somebody waits
 	records int        // in flight
 	inBytes int64
+	held    bool          // nothing comes in: a checkpoint is being taken
 	queued  atomic.Int64  // events in queues and workers' hands
 	queuedB atomic.Int64  // their bytes
 	waiters atomic.Int32  // goroutines in admit or turn
@@ -42,16 +43,7 @@ func newGate(limit int, bytes int64) *gate {
 func (g *gate) admit(ctx context.Context, n int, size int64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.room(n, size) {
-		stop := context.AfterFunc(ctx, g.wakeAll)
-		defer stop()
-		g.waiters.Add(1)
-		defer g.waiters.Add(-1)
-		for !g.room(n, size) && ctx.Err() == nil {
-			g.freed.Wait()
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	if err := g.wait(ctx, func() bool { return g.room(n, size) }); err != nil {
 		return err
 	}
 	g.records += n
@@ -59,20 +51,61 @@ func (g *gate) admit(ctx context.Context, n int, size int64) error {
 	return nil
 }
 
+// wait returns when open says so or ctx is done; then with its error. It is called with mu held, and so is open.
+func (g *gate) wait(ctx context.Context, open func() bool) error {
+	if !open() {
+		stop := context.AfterFunc(ctx, g.wakeAll)
+		defer stop()
+		g.waiters.Add(1)
+		defer g.waiters.Add(-1)
+		for !open() && ctx.Err() == nil {
+			g.freed.Wait()
+		}
+	}
+	return ctx.Err()
+}
+
+// hold closes the first door, whatever room there is, until open is called.
+func (g *gate) hold() {
+	g.mu.Lock()
+	g.held = true
+	g.mu.Unlock()
+}
+
+// open ends hold.
+func (g *gate) open() {
+	g.mu.Lock()
+	g.held = false
+	g.freed.Broadcast()
+	g.mu.Unlock()
+}
+
 // room is called with mu held.
 func (g *gate) room(n int, size int64) bool {
-	if g.records == 0 {
-		return true
+	if g.held || g.records == 0 {
+		return !g.held
 	}
 	return g.records+n <= g.limit && g.inBytes+size <= g.bytes && !g.over()
 }
 
-// enter takes n records in flight without waiting: for events that the engine makes itself.
+// enter takes n records in flight without waiting: for events that scripts make in setup() and finish().
 func (g *gate) enter(n int, size int64) {
 	g.mu.Lock()
 	g.records += n
 	g.inBytes += size
 	g.mu.Unlock()
+}
+
+// enterOpen does the same, but not while the gate is held: for events of timers.
+func (g *gate) enterOpen(ctx context.Context, n int, size int64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.wait(ctx, func() bool { return !g.held }); err != nil {
+		return err
+	}
+	g.records += n
+	g.inBytes += size
+	return nil
 }
 
 // release gives back what admit or enter took.

@@ -1,13 +1,10 @@
 package engine
 
 import (
-	"hash/maphash"
 	"strings"
 
 	"dragonfly/engine/lazyjson"
 )
-
-var keySeed = maphash.MakeSeed()
 
 // keyer computes the shard key of an event from shard_by.
 type keyer struct {
@@ -50,7 +47,7 @@ func (k *keyer) hash(ev *Event, scratch *keyScratch) uint64 {
 	for _, p := range k.paths {
 		var f *lazyjson.Field
 		if f, scratch.nested = lazyjson.FindPath(index, ev.Body, p, scratch.nested); f != nil {
-			sum += maphash.String(keySeed, f.Raw(ev.Body))
+			sum += hashKey(f.Raw(ev.Body))
 		}
 	}
 	return sum
@@ -64,7 +61,18 @@ func hashTuple(index []lazyjson.Field, body string) uint64 {
 		return ""
 	}
 	side := func(ip, port string) uint64 {
-		return maphash.String(keySeed, raw(ip)) ^ 31*maphash.String(keySeed, raw(port))
+		return hashKey(raw(ip)) ^ 31*hashKey(raw(port))
 	}
-	return side("src_ip", "src_port") + side("dest_ip", "dest_port") + maphash.String(keySeed, raw("proto"))
+	return side("src_ip", "src_port") + side("dest_ip", "dest_port") + hashKey(raw("proto"))
+}
+
+// hashKey is FNV-1a, mixed so that its low bits depend on all of key. It is the same in every process: what scripts keep per
+// key must meet the events of that key after a restart too.
+func hashKey(key string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := 0; i < len(key); i++ {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	return h ^ h>>33
 }

@@ -8,7 +8,7 @@ import (
 
 // reasons lists every reason of a dead letter; a record's fate holds an index into it.
 var reasons = [...]string{ReasonMalformed, ReasonNotObject, ReasonTooLong, ReasonTruncated, ReasonScript, ReasonTimeout,
-	ReasonLoop, ReasonFanOut, ReasonRejected}
+	ReasonDisabled, ReasonLoop, ReasonFanOut, ReasonRejected}
 
 func reasonIndex(reason string) uint32 {
 	for i, r := range reasons {
@@ -44,7 +44,7 @@ type recordBatch struct {
 	bytes   int64
 	left    atomic.Int64 // records not yet finished
 	done    func()       // the input's Batch.Done, may be nil
-	gate    *gate
+	gate    *gate        // nil for lines of the engine itself, which nobody counts
 }
 
 // record is one record on its way: it is finished when the last event that was derived from it is.
@@ -139,7 +139,9 @@ func (b *recordBatch) close() {
 	if b.done != nil {
 		b.done()
 	}
-	b.gate.release(len(b.records), b.bytes)
+	if b.gate != nil {
+		b.gate.release(len(b.records), b.bytes)
+	}
 }
 
 // Account is the state of one input's books: Read = Delivered + Dropped + the sum of DeadLettered + InFlight.

@@ -23,6 +23,10 @@ type ScriptEnv struct {
 	DefaultAnalyzer string // "" is none: the global stays nil
 	DefaultOutput   string
 	Timeout         time.Duration // limit of one call of a callback; 0 is none
+	Workers         int           // shards of the stage
+	States          [][]byte      // what SaveState returned before: of this shard; if Resharded, of all that the stage had
+	Resharded       bool          // the stage had another number of workers
+	StateMax        int64         // bytes that SaveState may return
 	Router          Router
 	Log             *slog.Logger
 }
@@ -35,6 +39,17 @@ type Script interface {
 	// Finish calls the script's finish() if it has one: once, when the stage is drained.
 	Finish(out *Results) error
 	Close()
+}
+
+// StatefulProgram is a Program that knows whether its scripts keep state that outlives the process: see commit.go.
+type StatefulProgram interface {
+	KeepsState() bool
+}
+
+// StateKeeper is a Script with such a state.
+type StateKeeper interface {
+	// SaveState returns the state, for ScriptEnv.States. An error says what in it cannot be saved, and where.
+	SaveState() ([]byte, error)
 }
 
 // ScriptError is a fault of a script while it handled one event.

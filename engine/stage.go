@@ -27,6 +27,8 @@ type stage struct {
 	row      StageRow
 	isFilter bool
 	shards   []*shard
+
+	keepsState atomic.Bool // its script keeps state: see commit.go
 }
 
 func (st *stage) kind() string {
@@ -44,10 +46,14 @@ type shard struct {
 	queue queue
 	head  atomic.Int32 // hops of the event in hand, -1 while there is none; read by the gate
 	next  atomic.Pointer[swap]
-	last  atomic.Bool // drained: call finish() and end
+	last  atomic.Bool                     // drained: call finish() and end
+	save  atomic.Pointer[chan savedState] // a checkpoint is taken: give the state
 
 	in, out, failed, dead atomic.Int64
 	busy                  atomic.Int64 // ns in scripts
+	keptBytes             atomic.Int64 // of the state as saved last
+	bypassed              atomic.Int64 // events that passed the script by
+	unsaved               atomic.Bool  // the state can not be saved
 
 	// worker
 	log      *slog.Logger
@@ -56,6 +62,9 @@ type shard struct {
 	outbox   *outbox
 	finisher finisher
 	slab     []lazyjson.Field // memory for the indexes of the next events
+	breaker  breaker
+	kept     []byte    // the state as saved last
+	told     time.Time // that it cannot be saved
 }
 
 // swap asks a worker to go on with another program; done receives the result once.
@@ -66,6 +75,7 @@ type swap struct {
 
 func (e *Engine) newShard(st *stage, n int) *shard {
 	sh := &shard{e: e, stage: st, n: n, queue: newQueue(), outbox: e.newOutbox()}
+	sh.breaker.mode, sh.breaker.faults, sh.breaker.pause = st.row.Breaker, e.cfg.BreakerFaults, e.cfg.BreakerPause
 	sh.head.Store(-1)
 	sh.log = e.log.With("stage", st.row.Tag, "shard", n)
 	return sh
@@ -75,9 +85,12 @@ func (e *Engine) newShard(st *stage, n int) *shard {
 func (sh *shard) load(program Program) error {
 	row := &sh.stage.row
 	sh.results.Reset()
+	sh.settle(true)
+	states, resharded := sh.states()
 	script, err := program.Load(ScriptEnv{
 		Stage: row.Tag, IsFilter: sh.stage.isFilter, Shard: sh.n, DefaultAnalyzer: row.DefaultAnalyzer,
 		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Router: sh.e, Log: sh.log,
+		Workers: len(sh.stage.shards), States: states, Resharded: resharded, StateMax: sh.e.cfg.StateMax,
 	}, &sh.results)
 	if err != nil {
 		sh.results.Reset()
@@ -87,6 +100,9 @@ func (sh *shard) load(program Program) error {
 		sh.script.Close()
 	}
 	sh.script = script
+	sh.breaker.reset()
+	keeps, ok := program.(StatefulProgram)
+	sh.stage.keepsState.Store(ok && keeps.KeepsState())
 	sh.sendOwn("setup")
 	return nil
 }
@@ -99,8 +115,12 @@ func (sh *shard) run(ctx context.Context) {
 		if !ok {
 			break
 		}
+		sh.settle(false)
 		if s := sh.next.Swap(nil); s != nil {
 			s.done <- sh.load(s.program)
+		}
+		if to := sh.save.Swap(nil); to != nil {
+			sh.answer(*to)
 		}
 		total := len(events)
 		for rest := events; len(rest) > 0 && ctx.Err() == nil; {
@@ -127,6 +147,7 @@ func (sh *shard) run(ctx context.Context) {
 			sh.finish()
 		}
 	}
+	sh.settle(true)
 	if sh.script != nil {
 		sh.script.Close()
 	}
@@ -169,6 +190,9 @@ func (sh *shard) one(ev *Event) int {
 		sh.deadLetter(ev, ReasonLoop, errLoop)
 		return 0
 	}
+	if sh.breaker.out {
+		return sh.bypass(ev)
+	}
 	sh.results.Reset()
 	err := sh.script.Handle(ev, &sh.results)
 	if sh.e.aborted.Load() {
@@ -176,10 +200,17 @@ func (sh *shard) one(ev *Event) int {
 	}
 	if err != nil {
 		sh.fault(ev, err)
+		sh.broke(err)
 		return 0
 	}
-	sh.arm()
-	n := len(sh.results.Emitted)
+	sh.breaker.row = 0
+	return sh.emit(ev, &sh.results)
+}
+
+// emit sends on what a script made of ev. It returns how many events that are.
+func (sh *shard) emit(ev *Event, results *Results) int {
+	sh.arm(results)
+	n := len(results.Emitted)
 	switch {
 	case n == 0:
 		sh.finisher.finish(ev.rec, 0)
@@ -190,8 +221,8 @@ func (sh *shard) one(ev *Event) int {
 			return 0
 		}
 	}
-	for i := range sh.results.Emitted {
-		em := &sh.results.Emitted[i]
+	for i := range results.Emitted {
+		em := &results.Emitted[i]
 		sh.outbox.add(em.Route, Event{Body: em.Body, Index: em.Index, rec: ev.rec, hops: ev.hops + 1})
 	}
 	return n
@@ -254,15 +285,15 @@ func (sh *shard) finish() {
 }
 
 // arm hands the timers that a script set to the engine.
-func (sh *shard) arm() {
-	for _, t := range sh.results.Timers {
+func (sh *shard) arm(results *Results) {
+	for _, t := range results.Timers {
 		sh.e.timers.add(t)
 	}
 }
 
 // sendOwn sends on results that belong to no record; they are booked as read from "timer".
 func (sh *shard) sendOwn(why string) {
-	sh.arm()
+	sh.arm(&sh.results)
 	sh.e.sendOwn(sh.outbox, sh.results.Emitted, sh.stage.row.Tag+" "+why)
 	sh.results.Reset()
 }

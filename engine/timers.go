@@ -37,7 +37,7 @@ func (t *timers) addAt(timer Timer, at time.Time) {
 }
 
 // run fires timers until ctx is done.
-func (t *timers) run(ctx context.Context, fire func([]Timer)) {
+func (t *timers) run(ctx context.Context, fire func([]pendingTimer)) {
 	for {
 		due, wait := t.due(time.Now())
 		if len(due) > 0 {
@@ -58,12 +58,12 @@ func (t *timers) run(ctx context.Context, fire func([]Timer)) {
 
 // due removes the timers that fire now and returns how long to wait for the next. Repeating ones are set again: a
 // repetition that was missed is left out.
-func (t *timers) due(now time.Time) (due []Timer, wait time.Duration) {
+func (t *timers) due(now time.Time) (due []pendingTimer, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.heap) > 0 && !t.heap[0].at.After(now) {
 		p := heap.Pop(&t.heap).(pendingTimer)
-		due = append(due, p.Timer)
+		due = append(due, p)
 		if p.Every {
 			next := p.at.Add(p.After)
 			if next.Before(now) {
@@ -80,16 +80,27 @@ func (t *timers) due(now time.Time) (due []Timer, wait time.Duration) {
 }
 
 // drain removes all timers and returns those that fire once, in order of their time.
-func (t *timers) drain() []Timer {
+func (t *timers) drain() []pendingTimer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var once []Timer
+	var once []pendingTimer
 	for len(t.heap) > 0 {
 		if p := heap.Pop(&t.heap).(pendingTimer); !p.Every {
-			once = append(once, p.Timer)
+			once = append(once, p)
 		}
 	}
 	return once
+}
+
+// giveBack takes timers that were due and did not fire; repeating ones are set again already.
+func (t *timers) giveBack(due []pendingTimer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range due {
+		if !p.Every {
+			heap.Push(&t.heap, p)
+		}
+	}
 }
 
 func (t *timers) len() int {

@@ -14,10 +14,11 @@ import (
 
 // code is a compiled file, shared by all interpreters.
 type code struct {
-	name     string // relative to ROOT
-	proto    *lua.FunctionProto
-	mayLoop  bool     // a callback may run without end: see analyze.go
-	requires []string // constant arguments of require
+	name      string // relative to ROOT
+	proto     *lua.FunctionProto
+	usesState bool     // it names the global state: see state.go
+	mayLoop   bool     // a callback may run without end: see analyze.go
+	requires  []string // constant arguments of require
 }
 
 // compileScript compiles source. Before that it rewrites what gopher-lua does slowly or wrongly:
@@ -55,6 +56,7 @@ func compileScript(name, source string) (*code, error) {
 		return nil, &engine.ScriptError{Script: name, Msg: err.Error()}
 	}
 	r.link(c.proto)
+	c.usesState = usesGlobal(c.proto, stateName)
 	return c, nil
 }
 

@@ -35,6 +35,10 @@ var GlobalOptions = []engine.Option{
 	{Key: "max_in_flight", Type: engine.Int, Default: int64(2048), Min: 1, Max: 1 << 24, Doc: "Records between an input and their last output. When so many are on their way the inputs wait."},
 	{Key: "max_in_flight_bytes", Type: engine.Bytes, Default: int64(8 << 20), Min: 1024, Max: 1 << 40, Doc: "Bytes likewise."},
 	{Key: "script_timeout", Type: engine.Duration, Default: time.Second, Max: 86400, Doc: "Limit of one call of a script's loop(); then the event goes to the dead letter. 0 is none. A row's own script_timeout goes before."},
+	{Key: "breaker", Type: engine.String, Default: "dead_letter", Enum: []string{"dead_letter", "pass", "off"}, Doc: "What becomes of the events of a script that is taken out after repeated faults: they go to the dead letter, or pass it by (to default_analyzer, else default_output); \"off\" takes none out. A row's own breaker goes before. A script is taken out after breaker_faults in a row, or when calls that a limit stopped took more than a tenth of the time."},
+	{Key: "breaker_faults", Type: engine.Int, Default: int64(100), Min: 1, Max: 1 << 30, Doc: "Faults in a row that take a script out."},
+	{Key: "breaker_pause", Type: engine.Duration, Default: 10 * time.Second, Min: 0.001, Max: 86400, Doc: "After that one event is tried; each failure doubles the pause, up to 10 minutes."},
+	{Key: "state_max", Type: engine.Bytes, Default: int64(16 << 20), Min: 1024, Max: 1 << 30, Doc: "Bytes that the table `state` of one worker may take when it is saved. Above that it stays as it was saved last, and the log says so."},
 	{Key: "drain_timeout", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How long the engine finishes what is queued when it is told to end. What is left then is read again at the next start."},
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
 	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Address of the HTTP listener (/metrics, /healthz, /ledger, /www/); \"\" switches it off."},
@@ -67,6 +71,7 @@ var StageOptions = []engine.Option{
 	{Key: "workers", Type: engine.JSON, Default: "1", Doc: "Interpreters that run the script side by side, each with globals of its own; \"auto\" is one per CPU."},
 	{Key: "shard_by", Type: engine.Strings, Doc: "Field that chooses the worker, so that equal values meet in one and keep their order: a path (\"src_ip\", \"dns.rrname\"), a list for a pair in any order ({\"src_ip\", \"dest_ip\"}), or \"community_id\" (of the field, else of addresses, ports and protocol). Without it events are spread evenly."},
 	{Key: "script_timeout", Type: engine.Duration, Max: 86400, Doc: "Limit of one call of loop() in this row."},
+	{Key: "breaker", Type: engine.String, Enum: []string{"dead_letter", "pass", "off"}, Doc: "What becomes of this row's events while its script is taken out."},
 }
 
 var uriOption = engine.Option{Key: "uri", Type: engine.String, Doc: "Where from, or where to: SCHEME://ADDRESS. Required."}
@@ -76,7 +81,9 @@ type config struct {
 	file  string
 	kinds Kinds
 	lines map[string]int // of keys: "inputs[2].uri"
-	errs  []error
+
+	breaker engine.BreakerMode // of rows that do not name their own
+	errs    []error
 }
 
 // LoadConfig runs config.lua and checks what it says. Every mistake is reported: the error is a join of *engine.ConfigError.
@@ -259,6 +266,7 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 	cfg := &engine.Config{
 		MaxInFlight: int(values.Int("max_in_flight")), MaxInFlightBytes: values.Int("max_in_flight_bytes"),
 		ScriptTimeout: values.Duration("script_timeout"), DrainTimeout: values.Duration("drain_timeout"),
+		StateMax:      values.Int("state_max"),
 		StatsInterval: values.Duration("stats_interval"), Listen: values.String("listen"), DeadLetter: values.String("dead_letter"),
 		Redis: engine.Redis{
 			Address: redisAddress(values, set), User: values.String("redis_user"), Password: values.String("redis_password"), Database: int(values.Int("redis_database")),
@@ -268,6 +276,7 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 		Store: engine.Store{MaxMemory: values.Int("store_max_memory"), Eviction: values.String("store_eviction"),
 			SaveInterval: values.Duration("store_save_interval"), Listen: values.String("store_listen")},
 	}
+	c.breaker = engine.BreakerMode(values.String("breaker"))
 	c.uri("dead_letter", cfg.DeadLetter, outputSchemes(c.kinds.Outputs))
 	for i, row := range c.rows(set, "outputs", false) {
 		cfg.Outputs = append(cfg.Outputs, c.outputRow(fmt.Sprintf("outputs[%d]", i+1), row))
@@ -380,6 +389,9 @@ func (c *config) stageRow(path string, t *lua.LTable, cfg *engine.Config, option
 		ShardBy: v.Strings("shard_by"), Timeout: cfg.ScriptTimeout, Line: c.lines[path]}
 	if row.Tag == "" {
 		c.fail(path+".tag", "is missing, want a name")
+	}
+	if row.Breaker = engine.BreakerMode(v.String("breaker")); row.Breaker == "" {
+		row.Breaker = c.breaker
 	}
 	if t.RawGetString("script_timeout") != lua.LNil {
 		row.Timeout = v.Duration("script_timeout")

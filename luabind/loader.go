@@ -89,7 +89,7 @@ func (l *Loader) Program(path string) (engine.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &program{loader: l, code: c, mayLoop: l.mayLoop(c, map[*code]bool{})}, nil
+	return &program{loader: l, code: c, mayLoop: l.mayLoop(c, map[*code]bool{}), keepsState: l.keepsState(c, map[*code]bool{})}, nil
 }
 
 // mayLoop reports whether c or a file that it requires may run without end.
@@ -104,6 +104,23 @@ func (l *Loader) mayLoop(c *code, seen map[*code]bool) bool {
 		}
 		r, err := l.find(name)
 		if err != nil || (!seen[r] && l.mayLoop(r, seen)) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepsState reports whether c or a file that it requires names the global state.
+func (l *Loader) keepsState(c *code, seen map[*code]bool) bool {
+	if c.usesState {
+		return true
+	}
+	seen[c] = true
+	for _, name := range c.requires {
+		if isModule(name) {
+			continue
+		}
+		if r, err := l.find(name); err == nil && !seen[r] && l.keepsState(r, seen) {
 			return true
 		}
 	}
@@ -191,6 +208,8 @@ type program struct {
 	loader  *Loader
 	code    *code
 	mayLoop bool
+
+	keepsState bool // it has the global state: see state.go
 }
 
 var _ engine.Program = (*program)(nil)

@@ -72,10 +72,16 @@ type marshaller struct {
 	seen      map[*lua.LTable]int
 	persisted map[*lua.LTable]lua.LValue // what __persist returned
 	constants map[lua.LValue]int
+	limit     int  // of the text in bytes
+	compact   bool // tables give back the memory of deleted keys
+}
+
+func newMarshaller(L *lua.LState, vs *views) *marshaller {
+	return &marshaller{L: L, vs: vs, buf: []byte{marshalMagic}, seen: map[*lua.LTable]int{}, limit: maxString}
 }
 
 func marshalValue(L *lua.LState, vs *views, v lua.LValue, constants *lua.LTable) []byte {
-	m := &marshaller{L: L, vs: vs, buf: []byte{marshalMagic}, seen: map[*lua.LTable]int{}}
+	m := newMarshaller(L, vs)
 	if constants != nil {
 		m.constants = map[lua.LValue]int{}
 		for i := constants.MaxN(); i > 0; i-- { // the first of two wins
@@ -89,10 +95,15 @@ func marshalValue(L *lua.LState, vs *views, v lua.LValue, constants *lua.LTable)
 	return m.buf
 }
 
-func (m *marshaller) text(kind byte, s string) {
-	if len(m.buf)+len(s) > maxString {
-		m.L.RaiseError("marshalled value is longer than %d bytes", maxString)
+// check raises unless n more bytes are within the limit.
+func (m *marshaller) check(n int) {
+	if len(m.buf)+n > m.limit {
+		m.L.RaiseError("the encoded value is longer than %d bytes", m.limit)
 	}
+}
+
+func (m *marshaller) text(kind byte, s string) {
+	m.check(len(s))
 	m.buf = append(binary.AppendUvarint(append(m.buf, kind), uint64(len(s))), s...)
 }
 
@@ -158,16 +169,22 @@ func (m *marshaller) table(t *lua.LTable, depth int) {
 		kind = mArray
 	}
 	m.buf = append(m.buf, kind)
-	next, n := t.Next, 0
-	if o := m.vs.viewOf(t); o != nil {
+	next, n, live := t.Next, 0, 0
+	o := m.vs.viewOf(t)
+	if o != nil {
 		next = func(k lua.LValue) (lua.LValue, lua.LValue) { return m.vs.next(m.L, o, k) }
 	}
 	for k, v := next(lua.LNil); k != lua.LNil; k, v = next(k) {
 		m.hole(&n, k)
 		m.value(k, depth+1)
 		m.value(v, depth+1)
+		m.check(0)
+		live++
 	}
 	m.buf = append(m.buf, mEnd)
+	if m.compact && o == nil {
+		compact(t, live)
+	}
 }
 
 // hole counts what an array of *n elements lacks below key.

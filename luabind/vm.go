@@ -77,7 +77,13 @@ func (s *script) modules() []module {
 // start runs the top level and setup(), then closes the sandbox.
 func (s *script) start(out *engine.Results) error {
 	s.L.SetContext(s.lim)
+	if err := s.restoreState(); err != nil {
+		return err
+	}
 	if err := s.call(out, s.program.code.function(s.L)); err != nil {
+		return err
+	}
+	if err := s.migrateState(out); err != nil {
 		return err
 	}
 	if s.globals.RawGetString("loop").Type() != lua.LTFunction {
