@@ -122,7 +122,7 @@ func TestCrash(t *testing.T) {
 			if err := r.start(); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.produce(0, 6000, func() error { return r.play(steps) }); err != nil {
+			if err := r.produce(0, func() error { return r.play(steps) }); err != nil {
 				r.fail("%v", err)
 			}
 			v := r.finish()
@@ -139,7 +139,10 @@ func TestKills(t *testing.T) {
 	if err := r.start(); err != nil {
 		t.Fatal(err)
 	}
-	err := r.produce(*kills*perKill, 4000, func() error {
+	err := r.produce(*kills*perKill, func() error {
+		if !r.settled(4000) {
+			return nil
+		}
 		for range *kills {
 			pause(time.Duration(100+r.rand.IntN(1700)) * ms)
 			if err := r.kill(); err != nil {

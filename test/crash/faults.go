@@ -114,7 +114,7 @@ func schedule(seed uint64, n int, small bool) (steps []step) {
 
 // play does what the steps say while the producer runs.
 func (r *rig) play(steps []step) error {
-	if !r.live("the start") {
+	if !r.settled(6000) {
 		return nil
 	}
 	for i, s := range steps {
@@ -145,6 +145,23 @@ func (r *rig) play(steps []step) error {
 		}
 	}
 	return nil
+}
+
+// settled waits until the pipeline runs and its first checkpoint is on disk; then the file is rotated, once in about every
+// events. Before that an input has never run, and does not look for files that were rotated away while it was down.
+func (r *rig) settled(every int) bool {
+	if !r.live("the start") {
+		return false
+	}
+	ok := r.until(patience, func() bool {
+		saved, err := readCheckpoint(r.path("state/checkpoint.json"), "eve")
+		return err == nil && len(saved) > 0
+	})
+	if !ok {
+		r.fail("no checkpoint after the start")
+	}
+	r.producer.every.Store(int64(every))
+	return ok
 }
 
 // stepNeedsSignals reports whether the child must be past its start, where HUP, USR1 and TERM still end it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -27,8 +28,9 @@ type issued struct {
 type producer struct {
 	seed     uint64
 	dir      string
-	numbered bool // rotated files are shifted, eve.json.1 being the newest; else each keeps a number of its own
-	rate     int  // events a second
+	numbered bool         // rotated files are shifted, eve.json.1 being the newest; else each keeps a number of its own
+	rate     int          // events a second
+	every    atomic.Int64 // about so many events are between two rotations; 0: none
 
 	mu        sync.Mutex
 	rand      *rand.Rand
@@ -79,8 +81,8 @@ func identify(f *os.File) (identity, error) {
 }
 
 // run issues events at the rate until ctx is done or there are limit (0: no limit); then one more that is good, so that
-// the sinks tell when the file is read to its end. Rotations happen on the way, one in about every lines.
-func (p *producer) run(ctx context.Context, limit, every int) error {
+// the sinks tell when the file is read to its end.
+func (p *producer) run(ctx context.Context, limit int) error {
 	const step = 5 * time.Millisecond
 	tick := time.NewTicker(step)
 	defer tick.Stop()
@@ -104,7 +106,7 @@ func (p *producer) run(ctx context.Context, limit, every int) error {
 		}
 		p.mu.Lock()
 		p.write(due - done)
-		if every > 0 && p.rand.IntN(every) < due-done {
+		if every := int(p.every.Load()); every > 0 && p.rand.IntN(every) < due-done {
 			p.rotate()
 		}
 		err := p.err

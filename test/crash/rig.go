@@ -359,12 +359,15 @@ func (r *rig) close() error {
 	return errors.Join(errs...)
 }
 
-// produce lets the producer run beside work. It issues limit events, or, if that is 0, as many as come while work does.
-func (r *rig) produce(limit, every int, work func() error) error {
+// produce lets the producer run beside work, once the process runs. It issues limit events, or, if that is 0, as many as come while work does.
+func (r *rig) produce(limit int, work func() error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	if !r.running() {
+		return nil
+	}
 	done := make(chan error, 1)
-	go func() { done <- r.producer.run(ctx, limit, every) }()
+	go func() { done <- r.producer.run(ctx, limit) }()
 	err := work()
 	if limit == 0 || err != nil {
 		cancel()
