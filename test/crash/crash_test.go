@@ -48,6 +48,13 @@ func build(m *testing.M) int {
 
 func isRoot() bool { return os.Getuid() == 0 }
 
+func smallSize() int {
+	if isRoot() {
+		return 128 << 20
+	}
+	return 0
+}
+
 // build of a rig for a test: with the settings that all share.
 func (s settings) rig(t *testing.T) *rig {
 	t.Helper()
@@ -76,10 +83,10 @@ func (s settings) rig(t *testing.T) *rig {
 
 // keep copies what is on the small file system beside it, so that it outlives the mount.
 func (r *rig) keep(t *testing.T) {
-	if r.small == nil {
+	if r.disk == nil {
 		return
 	}
-	r.small.free()
+	r.disk.free()
 	if err := os.CopyFS(r.path("disk-kept"), os.DirFS(r.path("disk"))); err != nil {
 		t.Logf("keeping the files: %v", err)
 	}
@@ -113,7 +120,7 @@ func TestCrash(t *testing.T) {
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
-			r := settings{seed: seed, smallDir: isRoot()}.rig(t)
+			r := settings{seed: seed, small: smallSize()}.rig(t)
 			steps := schedule(seed, 6, isRoot())
 			plan := ""
 			for i, s := range steps {

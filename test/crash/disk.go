@@ -9,16 +9,15 @@ import (
 )
 
 // smallDisk is a file system of its own that can be filled.
-type smallDisk struct{ dir string }
-
-const smallSize = 128 << 20 // bytes
+type smallDisk struct{ dir, options string }
 
 // mountSmall mounts one at dir. It needs root.
-func mountSmall(dir string) (*smallDisk, error) {
-	if err := syscall.Mount("crash", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", smallSize)); err != nil {
+func mountSmall(dir string, bytes int) (*smallDisk, error) {
+	d := &smallDisk{dir, fmt.Sprintf("size=%d,mode=755", bytes)}
+	if err := syscall.Mount("crash", dir, "tmpfs", 0, d.options); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", dir, err)
 	}
-	return &smallDisk{dir}, nil
+	return d, nil
 }
 
 func (d *smallDisk) unmount() error { return syscall.Unmount(d.dir, syscall.MNT_DETACH) }
@@ -29,7 +28,7 @@ func (d *smallDisk) remount(readOnly bool) error {
 	if readOnly {
 		flags |= syscall.MS_RDONLY
 	}
-	return syscall.Mount("crash", d.dir, "tmpfs", flags, fmt.Sprintf("size=%d,mode=755", smallSize))
+	return syscall.Mount("crash", d.dir, "tmpfs", flags, d.options)
 }
 
 // fill takes all the space, to the last byte.

@@ -18,6 +18,7 @@ type fault struct {
 	weight            int
 	shortest, longest time.Duration // of its duration
 	small             bool          // needs the small file system
+	ends              bool          // the process does not outlive it
 	inner             bool          // the process may be killed, ended or reloaded meanwhile
 	inject            func(r *rig) error
 	heal              func(r *rig) error // nil: it is over by itself
@@ -27,21 +28,21 @@ const ms = time.Millisecond
 
 // faults are all that a seed chooses from.
 var faults = []fault{
-	{name: "kill", weight: 10, longest: 300 * ms, inject: (*rig).kill, heal: (*rig).start},
-	{name: "crash loop", weight: 4, inject: crashLoop, heal: (*rig).start},
-	{name: "restart", weight: 4, longest: 300 * ms, inject: (*rig).term, heal: (*rig).start},
-	{name: "kill while it drains", weight: 3, longest: 200 * ms, inject: killDraining, heal: (*rig).start},
+	{name: "kill", ends: true, weight: 10, longest: 300 * ms, inject: (*rig).kill, heal: (*rig).start},
+	{name: "crash loop", ends: true, weight: 4, inject: crashLoop, heal: (*rig).start},
+	{name: "restart", ends: true, weight: 4, longest: 300 * ms, inject: (*rig).term, heal: (*rig).start},
+	{name: "kill while it drains", ends: true, weight: 3, longest: 200 * ms, inject: killDraining, heal: (*rig).start},
 	{name: "stop", weight: 4, shortest: 1000 * ms, longest: 3000 * ms, inject: signal(syscall.SIGSTOP), heal: signal(syscall.SIGCONT)},
 	{name: "rotation burst while it is stopped", weight: 3, shortest: 100 * ms, longest: 800 * ms, inject: stopAndBurst, heal: signal(syscall.SIGCONT)},
 	{name: "rotation burst", weight: 5, inner: true, longest: 500 * ms, inject: burst},
-	{name: "rotation burst while it is down", weight: 5, longest: 200 * ms, inject: killAndBurst, heal: (*rig).start},
+	{name: "rotation burst while it is down", ends: true, weight: 5, longest: 200 * ms, inject: killAndBurst, heal: (*rig).start},
 	{name: "socket away", weight: 6, inner: true, shortest: 200 * ms, longest: 2500 * ms, inject: closeReceiver, heal: openReceiver},
 	{name: "socket reset", weight: 4, inject: closeReceiver, heal: openReceiver},
 	{name: "socket slow", weight: 4, inner: true, shortest: 500 * ms, longest: 2000 * ms, inject: pace(paceSlow), heal: pace(paceFull)},
 	{name: "socket not read", weight: 4, inner: true, shortest: 500 * ms, longest: 2500 * ms, inject: pace(paceNone), heal: pace(paceFull)},
 	{name: "disk full", weight: 6, small: true, inner: true, shortest: 200 * ms, longest: 2500 * ms, inject: fillDisk, heal: freeDisk},
 	{name: "file size limit", weight: 4, inner: true, shortest: 200 * ms, longest: 2500 * ms, inject: limitSize, heal: unlimitSize},
-	{name: "read-only file system", weight: 3, small: true, shortest: 200 * ms, longest: 2000 * ms, inject: readOnly, heal: writable},
+	{name: "read-only file system", ends: true, weight: 3, small: true, shortest: 200 * ms, longest: 2000 * ms, inject: readOnly, heal: writable},
 	{name: "output path taken by a directory", weight: 4, inner: true, shortest: 1200 * ms, longest: 2500 * ms, inject: blockOutput, heal: unblockOutput},
 	{name: "output moved away", weight: 3, inner: true, longest: 300 * ms, inject: moveOutput},
 	{name: "outputs rotated", weight: 3, inner: true, longest: 300 * ms, inject: rotateOutputs},
@@ -50,7 +51,7 @@ var faults = []fault{
 	{name: "broken script reloaded", weight: 2, longest: 200 * ms, inject: reloadBroken, heal: reloadScripts},
 	{name: "many signals", weight: 3, longest: 200 * ms, inject: manySignals},
 	{name: "clock of files stepped", weight: 4, inner: true, longest: 500 * ms, inject: stepTimes},
-	{name: "torn temporary file", weight: 2, longest: 100 * ms, inject: tearTemp, heal: (*rig).start},
+	{name: "torn temporary file", ends: true, weight: 2, longest: 100 * ms, inject: tearTemp, heal: (*rig).start},
 }
 
 // step is a fault of a schedule.
@@ -112,37 +113,42 @@ func schedule(seed uint64, n int, small bool) (steps []step) {
 	return steps
 }
 
-// play does what the steps say while the producer runs.
+// play does what the steps say while the producer runs, until the first fault that is found.
 func (r *rig) play(steps []step) error {
 	if !r.settled(6000) {
 		return nil
 	}
 	for i, s := range steps {
-		pause(s.calm)
 		r.note("%d: %s", i+1, s)
-		if s.stepNeedsSignals() && !r.running() {
-			return nil
+		if err := r.do(s); err != nil || len(r.faults) > 0 {
+			return err
 		}
-		if err := s.inject(r); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return nil
+}
+
+// do does one step and wants the pipeline to be live again behind it.
+func (r *rig) do(s step) error {
+	pause(s.calm)
+	if s.name != "kill" && !r.running() { // signals other than KILL end a process that has just begun
+		return nil
+	}
+	r.note("now: %s", s.name)
+	if err := s.inject(r); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	pause(s.lasts / 2)
+	if err := r.interrupt(s.inner); err != nil {
+		return fmt.Errorf("%s with %s: %w", s.name, s.inner, err)
+	}
+	pause(s.lasts / 2)
+	if s.heal != nil {
+		if err := s.heal(r); err != nil {
+			return fmt.Errorf("the end of %s: %w", s.name, err)
 		}
-		pause(s.lasts / 2)
-		if err := r.interrupt(s.inner); err != nil {
-			return fmt.Errorf("%s with %s: %w", s.name, s.inner, err)
-		}
-		pause(s.lasts / 2)
-		if s.heal != nil {
-			if err := s.heal(r); err != nil {
-				return fmt.Errorf("the end of %s: %w", s.name, err)
-			}
-		}
-		if len(r.faults) > 0 || !r.live(s.name) {
-			return nil
-		}
-		if r.child == nil || closed(r.child.ended) {
-			r.fail("the process ended by itself: %v", r.child.err)
-			return nil
-		}
+	}
+	if len(r.faults) == 0 && r.live(s.name) && closed(r.child.ended) {
+		r.fail("the process ended by itself: %v", r.child.err)
 	}
 	return nil
 }
@@ -163,9 +169,6 @@ func (r *rig) settled(every int) bool {
 	r.producer.every.Store(int64(every))
 	return ok
 }
-
-// stepNeedsSignals reports whether the child must be past its start, where HUP, USR1 and TERM still end it.
-func (s step) stepNeedsSignals() bool { return s.name != "kill" }
 
 // interrupt is what happens in the middle of another fault.
 func (r *rig) interrupt(how string) error {
@@ -235,9 +238,9 @@ func pace(p int32) func(*rig) error {
 	return func(r *rig) error { r.receiver.pace.Store(p); return nil }
 }
 
-func fillDisk(r *rig) error { return r.small.fill() }
+func fillDisk(r *rig) error { return r.disk.fill() }
 
-func freeDisk(r *rig) error { return r.small.free() }
+func freeDisk(r *rig) error { return r.disk.free() }
 
 // limitSize lets no file of the process grow beyond what the output has now and a little more.
 func limitSize(r *rig) error {
@@ -255,9 +258,9 @@ func (r *rig) setSizeLimit(size uint64) error {
 }
 
 // readOnly begins with a kill: a file system with files open for writing stays writable.
-func readOnly(r *rig) error { return errors.Join(r.kill(), r.small.remount(true), r.start()) }
+func readOnly(r *rig) error { return errors.Join(r.kill(), r.disk.remount(true), r.start()) }
 
-func writable(r *rig) error { return r.small.remount(false) }
+func writable(r *rig) error { return r.disk.remount(false) }
 
 func moveOutput(r *rig) error {
 	return os.Rename(r.path("disk/out.json"), r.path(fmt.Sprintf("disk/out.json.moved-%d", r.log.len())))

@@ -38,6 +38,7 @@ type producer struct {
 	size      int64
 	files     []identity
 	rotated   []string // names, the newest last
+	stale     []string // see forget
 	rotations int
 	events    []issued // number n is events[n-first]
 	first     int

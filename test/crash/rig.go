@@ -15,13 +15,13 @@ import (
 
 // settings of a rig. Binary, Seed and Dir are required.
 type settings struct {
-	binary   string
-	seed     uint64
-	dir      string // of this rig alone; exists
-	rate     int    // events a second
-	smallDir bool   // the sink's files are on a small file system of their own: needs root
-	state    bool   // the binary keeps `state`
-	listen   string
+	binary string
+	seed   uint64
+	dir    string // of this rig alone; exists
+	rate   int    // events a second
+	small  int    // bytes of the small file system that holds the files of the sinks; needs root; 0: none
+	state  bool   // the binary keeps `state`
+	listen string
 }
 
 // rig is one run: a root directory, the binary as a child, the producer and both sinks.
@@ -37,7 +37,7 @@ type rig struct {
 	receiver  *receiver
 	files     *directory
 	letters   *directory
-	small     *smallDisk // nil: none
+	disk      *smallDisk // nil: none
 	child     *child     // nil while none runs
 	runs      int
 	cuts      []cut
@@ -62,12 +62,12 @@ func newRig(s settings) (*rig, error) {
 			return nil, err
 		}
 	}
-	if s.smallDir {
-		small, err := mountSmall(r.path("disk"))
+	if s.small > 0 {
+		small, err := mountSmall(r.path("disk"), s.small)
 		if err != nil {
 			return nil, err
 		}
-		r.small = small
+		r.disk = small
 	}
 	file, err := os.Create(r.path("journal.txt"))
 	if err != nil {
@@ -288,7 +288,9 @@ func (r *rig) finish() verdict {
 		r.fail("no process is left to drain")
 		return r.judge(nil)
 	}
-	r.arrived()
+	if r.arrived() && !r.covered() { // TERM would end the reading of what comes again
+		r.fail("everything has arrived, and the checkpoint does not reach the end of the files")
+	}
 	from, err := os.ReadFile(r.path("log/totals.json"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.fail("%v", err)
@@ -350,8 +352,8 @@ func (r *rig) close() error {
 	if r.producer != nil && r.producer.file != nil {
 		errs = append(errs, r.producer.file.Close())
 	}
-	if r.small != nil {
-		errs = append(errs, r.small.unmount())
+	if r.disk != nil {
+		errs = append(errs, r.disk.unmount())
 	}
 	if r.log != nil {
 		errs = append(errs, r.log.file.Close())
