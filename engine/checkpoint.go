@@ -219,6 +219,15 @@ func (c *Checkpoints) Stages() []string {
 	return slices.Sorted(maps.Keys(c.states))
 }
 
+// Forget removes what the scripts of stages kept.
+func (c *Checkpoints) Forget(stages ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, stage := range stages {
+		delete(c.states, stage)
+	}
+}
+
 // Write saves a Cut if it differs from what is on disk: in a new file, synced, that then takes the old one's place.
 func (c *Checkpoints) Write(f *Cut) error {
 	if c.path == "" {

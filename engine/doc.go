@@ -57,6 +57,18 @@
 // below which everything is acked; they are written atomically every second and at the end of Run. After a crash the inputs
 // resume there: nothing is lost, at most a second of records comes twice.
 //
+// # State of scripts
+//
+// A script may keep a table over restarts (luabind/state.go). It is saved in the checkpoint file, with the positions below
+// which lies just what it has handled (commit.go): once a second the gate is held, the pipeline comes to rest, each worker
+// encodes its table, and the gate opens again. So its counters are exact after a crash, whatever comes twice. A pipeline
+// without such scripts saves its positions without resting.
+//
+// # Scripts that fail
+//
+// An event on which a script fails goes to the dead letter. A script that fails again and again, or burns time in calls that
+// a limit stops, is taken out by its shard's breaker (breaker.go) and tried again later, beside the worker.
+//
 // # State that scripts share
 //
 // Globals belong to one worker. What workers share, or what outlives the process, is in Redis or in the embedded store

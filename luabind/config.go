@@ -265,8 +265,8 @@ func (c *config) read(set map[string]lua.LValue) *engine.Config {
 	}
 	cfg := &engine.Config{
 		MaxInFlight: int(values.Int("max_in_flight")), MaxInFlightBytes: values.Int("max_in_flight_bytes"),
+		StateMax: values.Int("state_max"), BreakerFaults: int(values.Int("breaker_faults")), BreakerPause: values.Duration("breaker_pause"),
 		ScriptTimeout: values.Duration("script_timeout"), DrainTimeout: values.Duration("drain_timeout"),
-		StateMax:      values.Int("state_max"),
 		StatsInterval: values.Duration("stats_interval"), Listen: values.String("listen"), DeadLetter: values.String("dead_letter"),
 		Redis: engine.Redis{
 			Address: redisAddress(values, set), User: values.String("redis_user"), Password: values.String("redis_password"), Database: int(values.Int("redis_database")),

@@ -3,12 +3,15 @@ package luabind
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
 
 	"dragonfly/engine"
+	"dragonfly/engine/lazyjson"
 )
 
 // The global table `state` of a script outlives the process: the engine saves it with the checkpoint that belongs to it.
@@ -217,6 +220,82 @@ func findUnsavable(vs *views, t *lua.LTable, path string, seen map[*lua.LTable]b
 		}
 	})
 	return found, kind
+}
+
+// StateJSON returns a saved state as JSON for people: keys are texts, what cannot be JSON is described.
+func StateJSON(data []byte) (string, error) {
+	s := &script{program: &program{code: &code{name: "state"}}, L: lua.NewState(lua.Options{SkipOpenLibs: true})}
+	defer s.L.Close()
+	s.views = newViews(s.L)
+	t, err := s.decodeState(data)
+	if err != nil {
+		return "", err
+	}
+	return string(s.views.describe(nil, t, map[*lua.LTable]bool{})), nil
+}
+
+func (vs *views) describe(out []byte, v lua.LValue, above map[*lua.LTable]bool) []byte {
+	t, ok := v.(*lua.LTable)
+	if !ok {
+		return describeScalar(out, vs, v)
+	}
+	if above[t] {
+		return append(out, `"(this table again)"`...)
+	}
+	above[t] = true
+	defer delete(above, t)
+	type pair struct{ k, v lua.LValue }
+	var list []pair
+	isArray := true
+	for k, v := t.Next(lua.LNil); k != lua.LNil; k, v = t.Next(k) {
+		list = append(list, pair{k, v})
+		isArray = isArray && k == lua.LValue(lua.LNumber(len(list)))
+	}
+	isArray = isArray && (len(list) > 0 || t.Metatable == lua.LValue(vs.arrayMeta))
+	brackets := "{}"
+	if isArray {
+		brackets = "[]"
+	}
+	out = append(out, brackets[0])
+	for i, p := range list {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if !isArray {
+			out = append(lazyjson.AppendQuoted(out, vs.keyText(p.k)), ':')
+		}
+		out = vs.describe(out, p.v, above)
+	}
+	return append(out, brackets[1])
+}
+
+func (vs *views) keyText(k lua.LValue) string {
+	if _, ok := k.(*lua.LTable); ok {
+		return "(a table)"
+	}
+	if s, ok := k.(lua.LString); ok {
+		return strings.ToValidUTF8(string(s), "\uFFFD")
+	}
+	return strings.Trim(string(describeScalar(nil, vs, k)), `"`)
+}
+
+func describeScalar(out []byte, vs *views, v lua.LValue) []byte {
+	switch v := v.(type) {
+	case lua.LBool:
+		return strconv.AppendBool(out, bool(v))
+	case lua.LString:
+		return lazyjson.AppendQuoted(out, strings.ToValidUTF8(string(v), "\uFFFD"))
+	case lua.LNumber:
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return lazyjson.AppendQuoted(out, formatNumber(float64(v)))
+		}
+		return append(out, formatNumber(float64(v))...)
+	case *lua.LUserData:
+		if x, ok := v.Value.(exact); ok {
+			return append(out, x...)
+		}
+	}
+	return append(out, "null"...)
 }
 
 // compact gives back what a table keeps of deleted keys, if that is more than what it holds: gopher-lua never does.

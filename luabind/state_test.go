@@ -224,6 +224,31 @@ function loop(e) if e.k then state.hosts[e.k] = (state.hosts[e.k] or 0) + 1 else
 	}
 }
 
+func TestStateAsJSON(t *testing.T) {
+	lab := newStateLab(t, map[string]string{"a.lua": `
+function loop(e)
+  state.n, state.text, state.list, state.none, state.self, state.big = 1.5, "a\255\n", {1, {x = true}}, {}, state, e.big
+  state[1] = "one" state[true] = 0/0
+end`})
+	s := lab.mustLoad("a.lua", engine.ScriptEnv{})
+	lab.handle(s, `{"big":9007199254740993}`)
+	text, err := StateJSON(lab.save(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"n":1.5`, "\"text\":\"a\uFFFD\\n\"", `"list":[1,{"x":true}]`, `"none":{}`, `"self":"(this table again)"`, `"big":9007199254740993`, `"1":"one"`, `"true":"nan"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s lacks %s", text, want)
+		}
+	}
+	if got, err := StateJSON(nil); got != "{}" || err != nil {
+		t.Errorf("nothing: got %s, %v", got, err)
+	}
+	if _, err := StateJSON([]byte("x")); err == nil {
+		t.Error("garbage: no error")
+	}
+}
+
 // Keys that come and go cost no memory: saving gives it back.
 func TestStateForgetsDeletedKeys(t *testing.T) {
 	lab := newStateLab(t, map[string]string{"a.lua": `

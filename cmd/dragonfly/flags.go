@@ -18,6 +18,8 @@ const usage = `Usage: dragonfly [-r root] [-c [chroot]] [-l logdir] [-p] [-v] [-
 Commands:
   check            check config.lua and all scripts, run nothing
   test FILE.lua... run the examples in the headers of scripts
+  state [show|json|forget]
+                   show the checkpoint file: positions of inputs, states of scripts
   reference        print the reference of config.lua and of the Lua functions (Markdown)
   version, help
 
@@ -114,7 +116,7 @@ func parseFlags(args []string) (flags, error) {
 
 func isVerb(s string) bool {
 	switch s {
-	case "run", "check", "test", "reference", "version", "help":
+	case "run", "check", "test", "state", "reference", "version", "help":
 		return true
 	}
 	return false

@@ -58,8 +58,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "dragonfly:", err)
 		return exitConfig
 	}
-	if f.verb == "check" {
+	switch f.verb {
+	case "check":
 		return check(at, stdout, stderr)
+	case "state":
+		return stateCommand(f, at, stdout, stderr)
 	}
 	if f.chroot != "" { // before the directory changes
 		if f.chroot, err = filepath.Abs(f.chroot); err != nil {
@@ -120,7 +123,10 @@ func places(f flags) (place, error) {
 	} else if info, err := os.Stat(filepath.Join(root, "log")); err == nil && info.IsDir() {
 		p.logDir = filepath.Join(root, "log")
 	}
-	if f.verb == "check" {
+	if f.verb != "" && f.verb != "run" { // looks only
+		if info, err := os.Stat(p.stateDir); err != nil || !info.IsDir() {
+			p.stateDir = p.logDir
+		}
 		return p, nil
 	}
 	if err := os.MkdirAll(p.logDir, 0o755); err != nil {

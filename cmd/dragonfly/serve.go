@@ -27,6 +27,9 @@ import (
 // checkpointFile is in the state directory.
 const checkpointFile = "checkpoint.json"
 
+// lockWait is how long the process waits for one that is ending.
+const lockWait = 5 * time.Second
+
 // serve runs the pipeline of a root until it is drained.
 func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) error {
 	log := newLog(stderr, f.verbose)
@@ -46,6 +49,11 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 		return err
 	}
 	defer loader.Close()
+	unlock, err := lockState(at.stateDir, lockWait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	checkpoints, err := engine.OpenCheckpoints(filepath.Join(at.stateDir, checkpointFile))
 	if err != nil {
 		log.Error(err.Error())
