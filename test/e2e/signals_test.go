@@ -38,11 +38,12 @@ function loop(e) dragonfly.output_event(default_output, e) end
 // TestRotationDoesNotAbortADrain: only a second TERM or INT ends the drain early.
 func TestRotationDoesNotAbortADrain(t *testing.T) {
 	r := passThrough(t, "tail://IN<")
-	r.write("config/config.lua", strings.NewReplacer("tail://IN<", "tail://"+r.path("eve.json")+"<", "file://out.json", "unix://"+r.path("s")).
+	r.write("config/config.lua", strings.NewReplacer("tail://IN<", "tail://"+r.path("eve.json")+"<", `uri = "file://out.json"}`, `uri = "unix://`+r.path("s")+`"}, {tag = "seen", uri = "file://seen.json"}`).
 		Replace(r.read("config/config.lua"))+"drain_timeout = 60\n")
+	r.write("analyzer/pass.lua", `function loop(e) dragonfly.output_event("out", e) dragonfly.output_event("seen", e) end`)
 	r.append("eve.json", "{\"n\":1}\n")
 	p := r.start()
-	p.until("the outage", func() bool { return strings.Contains(p.text(), "output does not work") })
+	p.until("the event is on its way", func() bool { return r.lines("log/seen.json") == 1 })
 	p.signal(syscall.SIGTERM)
 	p.until("the drain", func() bool { return strings.Contains(p.text(), "draining") })
 	for range 3 {
