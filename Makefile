@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 60s
 BUILD       = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dragonfly ./cmd/dragonfly
 
-.PHONY: run test build bench fuzz reference clean
+.PHONY: run test build bench fuzz crash soak reference clean
 
 ## run: build, and run the default pipeline on the shipped sample
 run: build
@@ -35,6 +35,14 @@ fuzz:
 	@$(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
 		grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null | sed 's/func //' | while read -r f; do \
 			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; done || exit 1; done
+
+## crash: kill, stop and starve the program as SEEDS seeds from FIRST on say, and kill it KILLS times in a row; see test/crash
+crash:
+	$(GO) test ./test/crash -count=1 -v -timeout 0 -run '^(TestCrash|TestKills)$$' -args -seeds=$(or $(SEEDS),200) -first=$(or $(FIRST),1) -kills=$(or $(KILLS),100)
+
+## soak: the same pipeline for HOURS with RATE events a second; memory, files and goroutines must be flat
+soak:
+	$(GO) test ./test/crash -count=1 -v -timeout 0 -run '^TestSoak$$' -args -hours=$(or $(HOURS),8) -first=$(or $(FIRST),1) -rate=$(or $(RATE),10000)
 
 ## reference: write the reference of config.lua and the Lua functions into README.md
 reference: build
