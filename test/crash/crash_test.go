@@ -174,7 +174,6 @@ func TestKills(t *testing.T) {
 type summary struct {
 	mu                                                        sync.Mutex
 	seeds, bad, issued, delivered, duplicates, possible, runs int
-	begun                                                     time.Time
 	repeat                                                    []string
 }
 

@@ -19,7 +19,6 @@ type delivery struct {
 	order   []int    // numbers in the order of their first arrival
 	newest  int
 	total   int
-	unknown int      // that are not counted in seen
 	faults  []string // lines that are not what was issued; the first ones
 	nfaults int
 	scratch []byte

@@ -2,7 +2,6 @@ package crash
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 )
@@ -74,8 +73,6 @@ func newEvent(seed uint64, n int) event {
 }
 
 var kindNames = [...]string{"pass", "drop", "raise", "malformed"}
-
-func (e *event) ip() string { return fmt.Sprintf("10.0.0.%d", e.key) }
 
 // append appends the line as it is issued, without a line end.
 func (e *event) append(b []byte) []byte {
