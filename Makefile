@@ -5,7 +5,7 @@ TIME       ?= 60s
 ONLY       ?=
 BUILD       = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dragonfly ./cmd/dragonfly
 
-.PHONY: run test build bench fuzz reference clean
+.PHONY: run test build bench fuzz crash soak reference clean
 
 ## run: build, and run the default pipeline on the shipped sample
 run: build
@@ -34,6 +34,14 @@ bench: build
 ## fuzz: each fuzz target for TIME (60s); ONLY=regexp chooses targets, as in ONLY=lazyjson
 fuzz:
 	@$(GO) run ./test/fuzz -time $(TIME) -only '$(ONLY)'
+
+## crash: kill, stop and starve the program as SEEDS seeds from FIRST on say, and kill it KILLS times in a row; see test/crash
+crash:
+	$(GO) test ./test/crash -count=1 -v -timeout 0 -run '^(TestCrash|TestKills)$$' -args -seeds=$(or $(SEEDS),200) -first=$(or $(FIRST),1) -kills=$(or $(KILLS),100)
+
+## soak: the same pipeline for HOURS with RATE events a second; memory, files and goroutines must be flat
+soak:
+	$(GO) test ./test/crash -count=1 -v -timeout 0 -run '^TestSoak$$' -args -hours=$(or $(HOURS),8) -first=$(or $(FIRST),1) -rate=$(or $(RATE),10000)
 
 ## reference: write the reference of config.lua and the Lua functions into README.md
 reference: build

@@ -15,6 +15,10 @@ import (
 // checkpointEvery is the longest that records are acked and not saved while the pipeline and the disk work.
 const checkpointEvery = time.Second
 
+// firstCheckpoint is when the first one is saved: a process that is killed again and again within a second would read the
+// same again each time, and forget which files it has found.
+const firstCheckpoint = 100 * time.Millisecond
+
 // A pipeline that does not come to rest within patience is let go on, for as long, and tried again: an output that is down
 // must not stop those records that do not need it. Each try has twice the patience of the last, up to maxPatience, as a slow
 // script may need long for what is in flight.
@@ -28,15 +32,18 @@ const stateShare = 20
 
 var errNotAtRest = errors.New("records are in flight")
 
-// keepCheckpoints saves the checkpoints every second until ctx is done.
+// keepCheckpoints saves the checkpoints soon and then every second until ctx is done.
 func (e *Engine) keepCheckpoints(ctx context.Context) {
 	tick := time.NewTicker(checkpointEvery)
 	defer tick.Stop()
+	first := time.NewTimer(firstCheckpoint)
+	defer first.Stop()
 	failed := false
 	patience := firstPatience
 	for {
 		select {
 		case <-tick.C:
+		case <-first.C:
 		case <-ctx.Done():
 			return
 		}

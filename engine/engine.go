@@ -57,6 +57,7 @@ type Engine struct {
 	dests     []dest // by Route: log, stats, dead letter, outputs, analyzers, filters
 	routes    struct{ analyzers, outputs map[string]Route }
 	files     wwwFiles
+	process   process
 
 	opened     []bool   // by input
 	unknown    sync.Map // tag -> *atomic.Int64
@@ -192,6 +193,7 @@ func (e *Engine) Unknown(stage, tag string) {
 // (a missing file, a sink that is down) is logged and tried again by Run.
 func (e *Engine) Open(ctx context.Context) error {
 	e.files.get()
+	e.process.open()
 	var errs []error
 	for i := range e.parts.Inputs {
 		if err := e.openInput(ctx, i); err != nil {
@@ -571,6 +573,7 @@ func (e *Engine) Close(keep map[any]bool) error {
 		}
 	}
 	e.files.close()
+	e.process.close()
 	return errors.Join(errs...)
 }
 

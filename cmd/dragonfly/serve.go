@@ -35,6 +35,9 @@ const lockWait = 5 * time.Second
 // serve runs the pipeline of a root until it is drained.
 func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) error {
 	log := newLog(stderr, f.verbose)
+	signals := make(chan os.Signal, 64) // asked for already here: HUP and USR1 would end a process that does not
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(signals)
 	log.Debug("version: " + version)
 	log.Info("root directory: " + at.root)
 	log.Info("log dir: " + at.logDir)
@@ -97,7 +100,7 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	if err := b.confine(f, outside, p, web); err != nil {
 		return err
 	}
-	s := &server{builder: b, flags: f, web: web, notify: notify, pipeline: p}
+	s := &server{builder: b, flags: f, web: web, notify: notify, pipeline: p, signals: signals}
 	return s.run(ctx)
 }
 
@@ -109,11 +112,13 @@ type server struct {
 	notify   *notifier
 	pipeline *pipeline
 	next     atomic.Pointer[pipeline] // set by a reload that ends the running engine
+	signals  chan os.Signal           // from the start to the end: what comes between two engines waits for the second
 }
 
 func (s *server) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ended := make(chan struct{}) // closed when this function returns
@@ -127,16 +132,13 @@ func (s *server) run(ctx context.Context) error {
 		runs.Store(p.engine)
 		s.web.show(p.engine)
 		runCtx, end := context.WithCancel(ctx)
-		signals := make(chan os.Signal, 4)
-		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 		watched := make(chan struct{})
 		go func() {
 			defer close(watched)
-			s.watch(runCtx, signals, end, stop)
+			s.watch(runCtx, s.signals, end, stop)
 		}()
 		err := p.engine.Run(runCtx, s.flags.exit)
 		end()
-		signal.Stop(signals)
 		if ctx.Err() != nil {
 			s.shared.Load().interrupt.Store(true) // a reload may wait for redis
 		}
@@ -189,7 +191,9 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop 
 				stop()
 				end()
 				go func() {
-					<-signals
+					for sig := <-signals; sig != syscall.SIGTERM && sig != syscall.SIGINT; {
+						sig = <-signals // a rotation of logs goes on until the end
+					}
 					s.log.Error("aborted: what is not finished is read again at the next start")
 					os.Exit(exitFailure)
 				}()

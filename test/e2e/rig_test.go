@@ -174,6 +174,14 @@ func (p *process) text() string {
 // start starts dragonfly and waits until it runs.
 func (r *root) start(args ...string) *process {
 	r.t.Helper()
+	p := r.launch(args...)
+	p.until("threads running", func() bool { return strings.Contains(p.text(), "threads running") })
+	return p
+}
+
+// launch starts dragonfly.
+func (r *root) launch(args ...string) *process {
+	r.t.Helper()
 	p := &process{root: r, cmd: exec.Command(binary, append([]string{"-r", r.dir}, args...)...), ended: make(chan error, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
@@ -181,7 +189,6 @@ func (r *root) start(args ...string) *process {
 	}
 	go func() { p.ended <- p.cmd.Wait() }()
 	r.t.Cleanup(func() { p.cmd.Process.Kill() })
-	p.until("threads running", func() bool { return strings.Contains(p.text(), "threads running") })
 	return p
 }
 

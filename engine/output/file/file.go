@@ -62,6 +62,7 @@ type output struct {
 
 	root    *os.Root // of dir; kept, so that rotation works in a chroot
 	file    *os.File
+	mended  bool // the end of the file that the first Open met was looked at
 	regular bool
 	end     int64 // size of the file up to the end of the last whole line
 	since   time.Time
@@ -136,6 +137,13 @@ func (o *output) Open(context.Context) error {
 	}
 	o.truncate = false
 	o.file, o.regular, o.end, o.since = f, info.Mode().IsRegular(), info.Size(), time.Now()
+	if !o.mended {
+		if err := o.mend(o.end); err != nil {
+			o.Close()
+			return fmt.Errorf("%s: mending its end: %w", filepath.Join(o.dir, o.name), err)
+		}
+		o.mended = true
+	}
 	return nil
 }
 

@@ -1,0 +1,63 @@
+package file
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"dragonfly/engine/lazyjson"
+)
+
+// mendLen is the longest piece of a line that is looked at.
+const mendLen = 64 << 20
+
+// mend looks at the end of a file that was there before this process: one that was killed in the middle of a write leaves
+// a piece of a line. A piece of an event is cut off, as the event was not acked and comes again; anything else gets its
+// line end. gzip files are left alone.
+func (o *output) mend(size int64) error {
+	if !o.regular || o.gzip || size == 0 {
+		return nil
+	}
+	f, err := o.root.Open(o.name)
+	if err != nil { // a symlink that leads out of dir
+		if f, err = os.Open(filepath.Join(o.dir, o.name)); err != nil {
+			return nil // writable and not readable: nothing can be told
+		}
+	}
+	defer f.Close()
+	piece, err := lastPiece(f, size)
+	if err != nil || len(piece) == 0 {
+		return err
+	}
+	path := filepath.Join(o.dir, o.name)
+	if piece[0] == '{' && lazyjson.Validate(string(piece)) != nil {
+		o.log.Warn("the file ended in a piece of an event, left by a process that was killed: cut off, the event comes again", "path", path, "bytes", len(piece))
+		o.end = size - int64(len(piece))
+		return o.file.Truncate(o.end)
+	}
+	o.log.Warn("the file did not end with a line end: added", "path", path)
+	n, err := o.file.Write([]byte{'\n'})
+	o.end += int64(n)
+	return err
+}
+
+// lastPiece returns what stands behind the last line end of a file: nothing, mostly. It is nothing too if it is longer than mendLen.
+func lastPiece(f *os.File, size int64) ([]byte, error) {
+	for n := int64(1); ; n = max(64<<10, 2*n) {
+		n = min(n, size)
+		buf := make([]byte, n)
+		if _, err := f.ReadAt(buf, size-n); err != nil {
+			return nil, errors.Join(errors.New("reading its end"), err)
+		}
+		if i := bytes.LastIndexByte(buf, '\n'); i >= 0 {
+			return buf[i+1:], nil
+		}
+		switch {
+		case n == size:
+			return buf, nil
+		case n >= mendLen:
+			return nil, nil
+		}
+	}
+}
