@@ -46,6 +46,7 @@ func (vs *views) encode(v lua.LValue, wantIndex bool) (body string, index []lazy
 	if o == nil {
 		return vs.encodePlain(v)
 	}
+	vs.round++
 	if !vs.changed(o) {
 		if !o.root {
 			return o.body[o.off:o.end], nil, nil
@@ -68,6 +69,7 @@ func (vs *views) encode(v lua.LValue, wantIndex bool) (body string, index []lazy
 }
 
 func (vs *views) encodePlain(v lua.LValue) (string, []lazyjson.Field, error) {
+	vs.round++
 	e := encoder{vs: vs, f: &eventFormat, buf: vs.room(0)}
 	e.value(v)
 	if e.err != nil {
@@ -113,6 +115,14 @@ func (vs *views) changed(o *object) bool {
 	if !o.dirty && !o.loose {
 		return false
 	}
+	if o.compared != vs.round {
+		o.compared, o.differs = vs.round, vs.objectDiffers(o)
+	}
+	return o.differs
+}
+
+// objectDiffers is changed without its memory: without it, a change below n levels would be looked for n times.
+func (vs *views) objectDiffers(o *object) bool {
 	if k, _ := o.LTable.Next(lua.LNil); k != lua.LNil {
 		return true
 	}
@@ -136,6 +146,13 @@ func (vs *views) changed(o *object) bool {
 }
 
 func (vs *views) arrayChanged(a *array) bool {
+	if a.compared != vs.round {
+		a.compared, a.differs = vs.round, vs.arrayDiffers(a)
+	}
+	return a.differs
+}
+
+func (vs *views) arrayDiffers(a *array) bool {
 	if a.table.Metatable != lua.LValue(vs.arrayMeta) {
 		return true
 	}

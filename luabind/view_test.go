@@ -22,7 +22,7 @@ type lab struct {
 }
 
 func newLab(t testing.TB) *lab {
-	L := lua.NewState(lua.Options{SkipOpenLibs: true})
+	L := lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: 16 << 10, RegistryMaxSize: 1 << 20, MinimizeStackMemory: true})
 	t.Cleanup(L.Close)
 	openLibs(L, &limits{}, io.Discard)
 	vs := newViews(L)
