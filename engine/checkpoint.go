@@ -17,13 +17,16 @@ import (
 // checkpointVersion is the format of the checkpoint file.
 const checkpointVersion = 1
 
+// MaxFingerprint is how many of a file's first bytes tell it from another that got its inode.
+const MaxFingerprint = 1024
+
 // Position is how far one source file is finished: below Offset every record, and all that was derived from it, is acked.
 type Position struct {
 	Path           string `json:"path"`
 	Device         uint64 `json:"device"`
 	Inode          uint64 `json:"inode"`
 	Fingerprint    string `json:"fingerprint"`     // hash of the first FingerprintLen bytes, hexadecimal
-	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most 1024
+	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most MaxFingerprint
 	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files
 	Finished       bool   `json:"finished"`        // a finite source, completely read and acked
 
@@ -44,6 +47,18 @@ type Checkpoints struct {
 type checkpointFile struct {
 	Version int                   `json:"version"`
 	Inputs  map[string][]Position `json:"inputs"`
+}
+
+// check finds positions that this program never writes.
+func (f *checkpointFile) check() error {
+	for input, list := range f.Inputs {
+		for _, p := range list {
+			if p.Offset < 0 || p.FingerprintLen < 0 || p.FingerprintLen > MaxFingerprint {
+				return fmt.Errorf("input %q: %q has offset %d and fingerprint_len %d, want 0 or more, and 0 to %d", input, p.Path, p.Offset, p.FingerprintLen, MaxFingerprint)
+			}
+		}
+	}
+	return nil
 }
 
 // NewCheckpoints returns checkpoints that are kept in memory only.
@@ -70,6 +85,9 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	var f checkpointFile
 	if err = json.Unmarshal(text, &f); err == nil && f.Version != checkpointVersion {
 		err = fmt.Errorf("version %d, this program reads %d", f.Version, checkpointVersion)
+	}
+	if err == nil {
+		err = f.check()
 	}
 	if err != nil {
 		aside := filepath.Base(path) + ".damaged"

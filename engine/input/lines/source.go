@@ -10,9 +10,6 @@ import (
 	"dragonfly/engine"
 )
 
-// fingerprintLen is how many of a file's first bytes tell it from another that got its inode.
-const fingerprintLen = 1024
-
 // Identify returns the position of the beginning of an open file: its device, inode and fingerprint.
 func Identify(f *os.File, path string) (engine.Position, error) {
 	info, err := f.Stat()
@@ -23,7 +20,7 @@ func Identify(f *os.File, path string) (engine.Position, error) {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		p.Device, p.Inode = st.Dev, st.Ino
 	}
-	p.FingerprintLen = int(min(info.Size(), fingerprintLen))
+	p.FingerprintLen = int(min(info.Size(), engine.MaxFingerprint))
 	p.Fingerprint, err = Fingerprint(f, p.FingerprintLen)
 	return p, err
 }
