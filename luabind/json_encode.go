@@ -3,6 +3,7 @@ package luabind
 import (
 	"fmt"
 	"math"
+	"strings"
 	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
@@ -390,7 +391,7 @@ func (e *encoder) splice(o *object, wantIndex bool) []lazyjson.Field {
 			shift = uint32(len(e.buf)) - f.ValEnd
 		}
 	}
-	last := o.off + 1
+	last := o.off + 1 + uint32(strings.IndexByte(o.body[o.off:], '{')) // white space may come before
 	if len(fields) > 0 {
 		last = fields[len(fields)-1].ValEnd
 	}
