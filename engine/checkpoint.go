@@ -21,13 +21,16 @@ import (
 // checkpointVersion is the format of the checkpoint file. Version 1 had no states.
 const checkpointVersion = 2
 
+// MaxFingerprint is how many of a file's first bytes tell it from another that got its inode.
+const MaxFingerprint = 1024
+
 // Position is how far one source file is finished: below Offset every record, and all that was derived from it, is acked.
 type Position struct {
 	Path           string `json:"path"`
 	Device         uint64 `json:"device"`
 	Inode          uint64 `json:"inode"`
 	Fingerprint    string `json:"fingerprint"`     // hash of the first FingerprintLen bytes, hexadecimal
-	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most 1024
+	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most MaxFingerprint
 	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files
 	Finished       bool   `json:"finished"`        // a finite source, completely read and acked
 	Born           int64  `json:"born,omitempty"`  // when the file was made, in ns; 0 is unknown. Only compared for equality
@@ -88,12 +91,27 @@ func ReadCut(text []byte) (Cut, error) {
 	if f.Version < 1 || f.Version > checkpointVersion {
 		return Cut{}, fmt.Errorf("version %d, this program reads 1 to %d", f.Version, checkpointVersion)
 	}
+	if err := f.check(); err != nil {
+		return Cut{}, err
+	}
 	for stage, st := range f.States {
 		if sumOf(st.Shards) != st.Sum {
 			return Cut{}, fmt.Errorf("the checksum of the state of %s is wrong", stage)
 		}
 	}
 	return f, nil
+}
+
+// check finds positions that this program never writes.
+func (f *Cut) check() error {
+	for input, list := range f.Inputs {
+		for _, p := range list {
+			if p.Offset < 0 || p.FingerprintLen < 0 || p.FingerprintLen > MaxFingerprint {
+				return fmt.Errorf("input %q: %q has offset %d and fingerprint_len %d, want 0 or more, and 0 to %d", input, p.Path, p.Offset, p.FingerprintLen, MaxFingerprint)
+			}
+		}
+	}
+	return nil
 }
 
 // NewCheckpoints returns checkpoints that are kept in memory only.
@@ -122,6 +140,9 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	var f Cut
 	if err == nil {
 		f, err = ReadCut(text)
+	}
+	if err == nil {
+		err = f.check()
 	}
 	if err != nil {
 		aside := filepath.Base(path) + ".damaged"

@@ -134,7 +134,7 @@ func (c *config) quantity(o *engine.Option, v lua.LValue) (got any, want string)
 	default:
 		return nil, want
 	}
-	if math.IsNaN(n) || (o.Type == engine.Int || o.Type == engine.Bytes) && n != math.Trunc(n) || n < o.Min && o.Min != 0 || n < 0 && o.Min >= 0 || o.Max != 0 && n > o.Max {
+	if math.IsNaN(n) || (o.Type == engine.Int || o.Type == engine.Bytes) && n != math.Trunc(n) || n < o.Min && o.Min != 0 || n < 0 && o.Min >= 0 || o.Max != 0 && n > o.Max || !holds(o.Type, n) {
 		return nil, want
 	}
 	switch o.Type {
@@ -144,6 +144,17 @@ func (c *config) quantity(o *engine.Option, v lua.LValue) (got any, want string)
 		return time.Duration(n * float64(time.Second)), ""
 	}
 	return int64(n), ""
+}
+
+// holds reports whether the Go type of t has room for n.
+func holds(t engine.OptionType, n float64) bool {
+	switch t {
+	case engine.Int, engine.Bytes:
+		return math.Abs(n) < 1<<63
+	case engine.Duration:
+		return math.Abs(n)*float64(time.Second) < 1<<63
+	}
+	return !math.IsInf(n, 0)
 }
 
 func quantityText(t engine.OptionType, n float64) string {

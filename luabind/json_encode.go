@@ -3,6 +3,7 @@ package luabind
 import (
 	"fmt"
 	"math"
+	"strings"
 	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
@@ -57,6 +58,7 @@ func (vs *views) encode(v lua.LValue, wantIndex bool) (body string, index []lazy
 	if o == nil {
 		return vs.encodePlain(v)
 	}
+	vs.round++
 	if !vs.changed(o) {
 		if !o.root {
 			return o.body[o.off:o.end], nil, nil
@@ -79,6 +81,7 @@ func (vs *views) encode(v lua.LValue, wantIndex bool) (body string, index []lazy
 }
 
 func (vs *views) encodePlain(v lua.LValue) (string, []lazyjson.Field, error) {
+	vs.round++
 	e := encoder{vs: vs, f: &eventFormat, buf: vs.room(0)}
 	e.value(v)
 	if e.err != nil {
@@ -124,6 +127,14 @@ func (vs *views) changed(o *object) bool {
 	if !o.dirty && !o.loose {
 		return false
 	}
+	if o.compared != vs.round {
+		o.compared, o.differs = vs.round, vs.objectDiffers(o)
+	}
+	return o.differs
+}
+
+// objectDiffers is changed without its memory: without it, a change below n levels would be looked for n times.
+func (vs *views) objectDiffers(o *object) bool {
 	if k, _ := o.LTable.Next(lua.LNil); k != lua.LNil {
 		return true
 	}
@@ -147,6 +158,13 @@ func (vs *views) changed(o *object) bool {
 }
 
 func (vs *views) arrayChanged(a *array) bool {
+	if a.compared != vs.round {
+		a.compared, a.differs = vs.round, vs.arrayDiffers(a)
+	}
+	return a.differs
+}
+
+func (vs *views) arrayDiffers(a *array) bool {
 	if a.table.Metatable != lua.LValue(vs.arrayMeta) {
 		return true
 	}
@@ -400,7 +418,7 @@ func (e *encoder) splice(o *object, wantIndex bool) []lazyjson.Field {
 			shift = uint32(len(e.buf)) - f.ValEnd
 		}
 	}
-	last := o.off + 1
+	last := o.off + 1 + uint32(strings.IndexByte(o.body[o.off:], '{')) // white space may come before
 	if len(fields) > 0 {
 		last = fields[len(fields)-1].ValEnd
 	}

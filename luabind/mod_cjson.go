@@ -82,6 +82,7 @@ func (c *cjson) encode(L *lua.LState) int {
 	if L.GetTop() != 1 {
 		L.ArgError(1, "expected 1 argument")
 	}
+	c.vs.round++
 	e := encoder{vs: c.vs, f: &c.f, buf: c.vs.buf[:0]}
 	e.value(L.Get(1))
 	c.vs.keep(e.buf)

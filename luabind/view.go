@@ -26,10 +26,12 @@ type object struct {
 	dirty    bool     // something here or below was written
 	loose    bool     // an array here or below was handed out: a plain table, whose changes nobody reports
 	dups     dupState // whether a key stands twice
+	differs  bool     // the result of the last comparison
 	searches uint8    // of a key among many members; see fieldOf
 	parent   *object
 	ovs      []overlay
-	seen     int    // position of the last key that next returned
+	seen     int32  // position of the last key that next returned
+	compared uint32 // the round of the last comparison
 	big      *large // nil for all but very large events
 }
 
@@ -44,13 +46,15 @@ type overlay struct {
 
 // array is the shadow of an array that was read: what its table held at first.
 type array struct {
-	table  *lua.LTable
-	body   string
-	off    uint32
-	end    uint32
-	fields []lazyjson.Field
-	values []lua.LValue // as decoded
-	arrays []*array     // shadows of elements that are arrays, by index; nil if there are none
+	table    *lua.LTable
+	body     string
+	off      uint32
+	end      uint32
+	fields   []lazyjson.Field
+	values   []lua.LValue // as decoded
+	arrays   []*array     // shadows of elements that are arrays, by index; nil if there are none
+	compared uint32       // the round of the last comparison
+	differs  bool         // its result
 }
 
 type dupState uint8
@@ -76,10 +80,11 @@ type views struct {
 	bodies    []byte          // encoded events, one behind the other; never written again
 	slab      []lazyjson.Field
 	walk      traversal // of next
+	round     uint32    // counts encodings, during which nothing changes
 }
 
 func newViews(L *lua.LState) *views {
-	vs := &views{L: L, meta: L.NewTable(), arrayMeta: L.NewTable(), null: L.NewUserData()}
+	vs := &views{L: L, round: 1, meta: L.NewTable(), arrayMeta: L.NewTable(), null: L.NewUserData()}
 	vs.meta.RawSetString("__index", L.NewFunction(vs.index))
 	vs.meta.RawSetString("__newindex", L.NewFunction(vs.newIndex))
 	nullMeta := L.NewTable()
@@ -133,8 +138,9 @@ func (vs *views) value(body string, index []lazyjson.Field) lua.LValue {
 func (vs *views) newChild(parent *object, body string, f *lazyjson.Field) *object {
 	o := &object{body: body, off: f.ValOff, end: f.ValEnd, parent: parent}
 	o.Metatable = vs.meta
-	if f.ValEnd-f.ValOff > longContainer {
-		o.big = &large{nest: parent.nest()}
+	if len(body) > longBody {
+		parent.nest()
+		o.big = parent.big
 	}
 	return o
 }
@@ -165,7 +171,7 @@ func (vs *views) scan(o *object, off, end uint32) []lazyjson.Field {
 	}
 	from := len(vs.slab)
 	var all []lazyjson.Field
-	if end-off <= longContainer {
+	if len(o.body) <= longBody {
 		all = lazyjson.Members(vs.slab, o.body, off)
 	} else if spans := o.nest().spansOf(o.body, end-off); spans != nil {
 		all = spans.Members(vs.slab, o.body, off)
@@ -287,7 +293,7 @@ func (o *object) add(ov overlay) {
 		o.ovs = make([]overlay, 0, 2)
 	} else if len(o.ovs) >= 16 && len(o.ovs) == cap(o.ovs) {
 		o.ovs = slices.DeleteFunc(o.ovs, func(old overlay) bool { return old.field < 0 && old.value == lua.LNil })
-		if o.big != nil {
+		if o.big != nil && o.big.owner == o {
 			o.big.ovs, o.big.indexed = keyIndex{}, 0
 		}
 	}
@@ -387,13 +393,13 @@ func (vs *views) next(L *lua.LState, o *object, key lua.LValue) (lua.LValue, lua
 			v = vs.read(o, i)
 		}
 		if v != lua.LNil {
-			o.seen = i
+			o.seen = int32(i)
 			return vs.internString(k), v
 		}
 	}
 	for ; i-len(fields) < len(o.ovs); i++ {
 		if ov := &o.ovs[i-len(fields)]; ov.field < 0 && ov.value != lua.LNil {
-			o.seen = i
+			o.seen = int32(i)
 			return lua.LString(ov.key), ov.value
 		}
 	}
@@ -410,8 +416,8 @@ func (vs *views) position(o *object, key string) int {
 		i -= len(fields)
 		return i < len(o.ovs) && o.ovs[i].field < 0 && o.ovs[i].key == key
 	}
-	if at(o.seen) {
-		return o.seen
+	if at(int(o.seen)) {
+		return int(o.seen)
 	}
 	if i := o.fieldOf(key); i >= 0 {
 		return i

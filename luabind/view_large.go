@@ -8,14 +8,15 @@ import (
 )
 
 const (
-	manyMembers   = 64       // with fewer members, or touched ones, looking through all of them is fast
-	manySearches  = 8        // looking through many members so often is cheaper than an index
-	longContainer = 16 << 10 // bytes; what is shorter may be read once for each level around it
+	manyMembers  = 64      // with fewer members, or touched ones, looking through all of them is fast
+	manySearches = 8       // looking through many members so often is cheaper than an index
+	longBody     = 4 << 10 // bytes; in a shorter body each container may be read once for each level around it
 )
 
 // large is what a view has in addition when it, or the event that it is of, is so large that the plain way would take
 // time in the square of its length. Events of sensors never get there; hostile ones do.
 type large struct {
+	owner    *object  // others that point here use nest only
 	nest     *nest    // shared by all views of a body; nil if it is not used
 	fields   keyIndex // the last member of each key; empty if it is not used
 	repeats  []uint64 // a bit for each member whose key stands before, too
@@ -26,26 +27,29 @@ type large struct {
 
 // nest keeps the cost of deep nesting down.
 type nest struct {
-	read  int             // bytes of long containers that were read
+	read  int             // bytes of containers that were read
 	spans *lazyjson.Spans // made when that is several times the body
 }
 
+// large returns o's own.
 func (o *object) large() *large {
 	if o.big == nil {
-		o.big = &large{}
+		o.big = &large{owner: o}
+	} else if o.big.owner != o {
+		o.big = &large{owner: o, nest: o.big.nest}
 	}
 	return o.big
 }
 
+// nest returns that of o's body. What is in o shares o.big after this.
 func (o *object) nest() *nest {
-	b := o.large()
-	if b.nest == nil {
-		b.nest = &nest{}
+	if o.big == nil || o.big.nest == nil {
+		o.large().nest = &nest{}
 	}
-	return b.nest
+	return o.big.nest
 }
 
-// spansOf returns what makes reading a long container of body faster, or nil while that does not pay.
+// spansOf returns what makes reading a container of body faster, or nil while that does not pay.
 func (n *nest) spansOf(body string, size uint32) *lazyjson.Spans {
 	if n.spans == nil {
 		if n.read += int(size); n.read > 4*len(body) {

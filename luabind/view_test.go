@@ -22,7 +22,7 @@ type lab struct {
 }
 
 func newLab(t testing.TB) *lab {
-	L := lua.NewState(lua.Options{SkipOpenLibs: true})
+	L := lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: 16 << 10, RegistryMaxSize: 1 << 20, MinimizeStackMemory: true})
 	t.Cleanup(L.Close)
 	openLibs(L, &limits{}, io.Discard)
 	vs := newViews(L)
@@ -36,7 +36,7 @@ func newLab(t testing.TB) *lab {
 // run runs code with the global e as a view of event and returns what e encodes to.
 func (l *lab) run(event, code string) string {
 	l.t.Helper()
-	index, err := lazyjson.IndexObject(nil, event)
+	index, err := lazyjson.IndexObject([]lazyjson.Field{}, event)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -116,6 +116,8 @@ func TestViewWrites(t *testing.T) {
 	}
 	f(`{"a":1}`, `e.b = 2`, `{"a":1,"b":2}`)
 	f(`{}`, `e.b = "x"`, `{"b":"x"}`)
+	f(` { } `, `e.b = "x"`, ` {"b":"x" } `)
+	f(" \t{}", `e.b = "x"`, " \t{\"b\":\"x\"}")
 	f(`{"a":1.0,"b":1.0}`, `e.a = 5`, `{"a":5,"b":1.0}`)
 	f(`{"a":1,"b":2,"c":3}`, `e.a = nil`, `{"b":2,"c":3}`)
 	f(`{"a":1,"b":2,"c":3}`, `e.c = nil e.d = 4`, `{"a":1,"b":2,"d":4}`)

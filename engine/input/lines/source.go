@@ -14,7 +14,7 @@ import (
 )
 
 // FingerprintLen is how many of a file's first bytes tell it from another that got its inode.
-const FingerprintLen = 1024
+const FingerprintLen = engine.MaxFingerprint
 
 // MarkLen is how many bytes before an offset tell whether it belongs to a file.
 const MarkLen = 256
