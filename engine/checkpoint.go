@@ -141,9 +141,6 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	if err == nil {
 		f, err = ReadCut(text)
 	}
-	if err == nil {
-		err = f.check()
-	}
 	if err != nil {
 		aside := filepath.Base(path) + ".damaged"
 		return c, errors.Join(fmt.Errorf("checkpoints %q cannot be read, starting without: kept as %s: %w", path, aside, err),
