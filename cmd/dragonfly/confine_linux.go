@@ -55,12 +55,14 @@ func lookOutside(f flags) (outside, error) {
 
 // hardenProcess is what every process of ours does at its start: no core dumps and no debugger of the same user, as its
 // memory holds passwords and events; and nothing that it makes is writable for everybody.
-func hardenProcess() error {
+func hardenProcess(log *slog.Logger) {
 	unix.Umask(unix.Umask(0o777) | 0o022)
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("PR_SET_DUMPABLE: %w", err)
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // a filter of system calls is stricter than we are
+		log.Warn("a crash may leave the memory of the process in a core file", "err", err)
 	}
-	return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		log.Debug("the limit of core files stays", "err", err)
+	}
 }
 
 // confine takes from the process what it no longer needs, when everything is open: new privileges, the files and ports that
@@ -126,7 +128,10 @@ func (b *builder) collect(cfg *engine.Config, p *pipeline, listen *web) (*uses, 
 		}
 	}
 	add(true, engine.PathUse{Path: b.root}, engine.PathUse{Path: b.stateDir, Access: engine.Write, Kept: true},
-		engine.PathUse{Path: b.logDir, Access: engine.Write, Kept: true}, engine.PathUse{Path: b.runDir, Access: engine.Write})
+		engine.PathUse{Path: b.logDir, Access: engine.Write, Kept: true})
+	if _, err := os.Stat(b.runDir); err == nil { // else no socket is there
+		add(true, engine.PathUse{Path: b.runDir, Access: engine.Socket})
+	}
 	for _, path := range cfg.Confine.Read {
 		add(true, engine.PathUse{Path: path})
 	}

@@ -76,6 +76,9 @@ func (c *confinement) allow(u engine.PathUse, own bool, log *slog.Logger) {
 		log.Debug("landlock: too wide, only the file itself is reachable there", "directory", path)
 		return
 	}
+	if _, there := os.Stat(u.Path); err != nil && there == nil {
+		return // a pipe behind /dev/stdin: it has no place in a file system, and Landlock lets it be
+	}
 	if err != nil && u.Access != engine.Read {
 		log.Warn("a directory to write to does not exist, and cannot be made later: make it before dragonfly starts, or set landlock = \"off\"", "directory", u.Path)
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,19 +17,31 @@ const resolvConf = "/etc/resolv.conf"
 func rememberServers(chroot bool) {
 	servers := nameServers(resolvConf)
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		d := net.Dialer{Timeout: 5 * time.Second}
-		if !chroot {
-			if f, err := os.Open(resolvConf); err == nil {
-				f.Close()
-				return d.DialContext(ctx, network, address)
-			}
+		if readable := !chroot && canRead(resolvConf); !readable {
+			address = remembered(servers, address)
 		}
-		i := 0
-		if strings.HasPrefix(address, "[") { // the second of Go's defaults: the first did not answer
-			i = 1
-		}
-		return d.DialContext(ctx, network, servers[i%len(servers)])
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
 	}}
+}
+
+func canRead(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// remembered returns the server to ask instead of one of Go's defaults: IPv6's is the second that Go asks.
+func remembered(servers []string, address string) string {
+	if i := slices.Index(servers, address); i >= 0 { // Go still knows them
+		return address
+	}
+	if strings.HasPrefix(address, "[") {
+		return servers[1%len(servers)]
+	}
+	return servers[0]
 }
 
 // nameServers returns the servers of a resolv.conf as host:port, one at least.

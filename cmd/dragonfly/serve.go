@@ -41,9 +41,7 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	log.Debug("version: " + version)
 	log.Info("root directory: " + at.root)
 	log.Info("log dir: " + at.logDir)
-	if err := hardenProcess(); err != nil {
-		return err
-	}
+	hardenProcess(log)
 	notify := newNotifier(log)
 	log.Debug("analyzer dir: " + filepath.Join(at.root, "analyzers") + ", " + filepath.Join(at.root, "analyzer"))
 	if err := os.Chdir(at.root); err != nil { // scripts name files relative to ROOT

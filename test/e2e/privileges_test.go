@@ -128,6 +128,12 @@ func TestPrivilegesOfAUser(t *testing.T) {
 	if got := p.status("Gid"); got != "4 4 4 4" {
 		t.Errorf("Gid: got %s", got)
 	}
+	from := len(p.text()) // the file was root's when it was opened; now it is opened again
+	r.write("config/config.lua", strings.Replace(r.read("config/config.lua"), `uri = "file://out.json"`, `uri = "file://out.json", fsync = "batch"`, 1))
+	p.signal(syscall.SIGHUP)
+	p.says("the new configuration runs", from)
+	r.append("eve.json", "{}\n")
+	p.until("event after the reload", func() bool { return r.lines("log/out.json") == 2 })
 	p.stop()
 	for args, want := range map[string]string{"no-such-user": "there is no user", "root": "that is root", "daemon:no-such-group": "there is no group"} {
 		if code, out := r.run("-p", args); code == 0 || !strings.Contains(out, want) {

@@ -425,21 +425,22 @@ func (o *output) Close() error {
 // leads to; a device only itself.
 func (o *output) Paths() []engine.PathUse {
 	path := filepath.Join(o.dir, o.name)
-	uses := []engine.PathUse{{Path: o.dir, Access: engine.Write, Kept: true}}
-	to, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return uses
-	}
-	info, err := os.Stat(to)
+	dir := engine.PathUse{Path: o.dir, Access: engine.Write, Kept: true}
+	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return uses
+		return []engine.PathUse{dir}
 	case !info.Mode().IsRegular():
-		return []engine.PathUse{{Path: to, Access: engine.Write}}
-	case linked(path) && engine.Trusted(path, to):
-		return append(uses, engine.PathUse{Path: filepath.Dir(to), Access: engine.Write})
+		return []engine.PathUse{{Path: path, Access: engine.Write}}
+	case !linked(path):
+		return []engine.PathUse{dir, {Path: path, Access: engine.Write, Kept: true}}
 	}
-	return append(uses, engine.PathUse{Path: path, Access: engine.Write, Kept: true})
+	dir.Kept = false // only the link is there
+	to, err := filepath.EvalSymlinks(path)
+	if err != nil || !engine.Trusted(path, to) {
+		return []engine.PathUse{dir}
+	}
+	return []engine.PathUse{dir, {Path: filepath.Dir(to), Access: engine.Write}}
 }
 
 func linked(path string) bool {
