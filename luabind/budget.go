@@ -18,7 +18,7 @@ var _ = func() int { lua.MaxArrayIndex = 1 << 23; return 0 }()
 //
 // Nothing counts what an interpreter allocates, so it is measured (meter.go) when there is reason to: when the heap of the
 // process has grown since the last time by a good part of the budget, or host functions have made so much, and now and
-// then. One measurement costs time in proportion to what the script holds (about 50 ns per table or string); it is repeated after thirty
+// then. One measurement costs time in proportion to what the script holds (BenchmarkMeter: 40 us for an empty interpreter, 0.5 us per small table); it is repeated after thirty
 // times its own cost at the earliest, unless the whole budget was allocated meanwhile.
 type budget struct {
 	memory       int64  // bytes; 0 is none

@@ -44,7 +44,7 @@ func (s *script) dragonflyModule() module {
 				"Addresses (IPv4 and IPv6) of a host, as strings. Waits up to 5 s; raises an error if there are none. It blocks the worker: cache what it returns.",
 				`assert(#dragonfly.dnslookup("127.0.0.1") == 1)`, s.dnsLookup},
 			{"http_get", "http_get(url, filename)",
-				"Saves the body behind url in a file below ROOT, atomically. Verifies TLS, follows at most 10 redirects, waits up to 30 s, takes at most 256 MiB; raises an error on failure or a status other than 2xx.",
+				"Saves the body behind url in a file below ROOT, atomically: any but Lua files, hidden and executable files, and those in config, state, log and bin. Verifies TLS, follows at most 10 redirects, waits up to 30 s, takes at most 256 MiB; raises an error on failure or a status other than 2xx.",
 				`assert(dragonfly.http_get)`, s.httpGetFile},
 			{"echo", "echo(text)", "Writes text and a line end to stderr.", `dragonfly.echo("here")`, echo},
 		},

@@ -13,7 +13,7 @@ import (
 const maxCoroutines = 10_000
 
 // coroutineCost is about what a coroutine takes that has begun, in bytes.
-const coroutineCost = 16 << 10
+const coroutineCost = 26 << 10
 
 // coroutines is the coroutine library of one interpreter. gopher-lua's own loses registers when a coroutine yields below
 // a Go function (pcall, sort, gsub, a metamethod, an iterator) or a loop. Here each coroutine has a thread of its own that

@@ -327,8 +327,12 @@ func (m *matcher) find(p *pattern, s string, init int) (start, end int) {
 }
 
 // step counts the work and gives up when the callback's time is over.
-func (m *matcher) step() {
-	if m.steps++; m.steps%stepsPerCheck == 0 && m.lim.stopped() {
+func (m *matcher) step() { m.work(1) }
+
+// work counts n steps at once.
+func (m *matcher) work(n int) {
+	before := m.steps / stepsPerCheck
+	if m.steps += n; m.steps/stepsPerCheck != before && m.lim.stopped() {
 		panic(matchError(m.lim.stopText()))
 	}
 }
@@ -432,6 +436,7 @@ func (m *matcher) greedy(i, pi int, it *item) int {
 			n++
 		}
 	}
+	m.work(n / 8)
 	least := 0
 	if it.rep == '+' {
 		least = 1
@@ -471,12 +476,14 @@ func (m *matcher) balance(i int, it *item) int {
 		switch m.s[j] {
 		case it.d:
 			if level--; level == 0 {
+				m.work((j - i) / 8)
 				return j + 1
 			}
 		case it.c:
 			level++
 		}
 	}
+	m.work((len(m.s) - i) / 8)
 	return -1
 }
 

@@ -58,11 +58,12 @@ const (
 	userDataSize = 48
 	stringSize   = 16 // header of a string behind an interface
 	numberSize   = 8
-	slotSize     = 16 // an interface
-	mapSlot      = 56 // of a map from values to values, at its usual load
-	indexSlot    = 48 // of a map from values to integers, and the list of keys
+	slotSize     = 16      // an interface
+	mapSlot      = 56      // of a map from values to values, at its usual load
+	mapSize      = 1 << 10 // of the smallest maps of a table, and the index of its keys
+	indexSlot    = 48      // of a map from values to integers, and the list of keys
 	threadSize   = 1 << 10
-	stackSize    = 8 << 10 // goroutine of a coroutine
+	stackSize    = 20 << 10 // goroutine of a coroutine, with what iter.Pull takes
 	frameSize    = 80
 	goFrameSize  = 1500 // Go's stack below a host function that calls Lua
 )
@@ -305,7 +306,12 @@ func (m *meter) table(t *lua.LTable) {
 	m.size += slotSize*int64(cap(keys)) + indexSlot*int64(len(keys)) // also of keys that were deleted: they stay
 	strdict := *(*map[string]lua.LValue)(unsafe.Add(unsafe.Pointer(t), strdictOffset))
 	dict := *(*map[lua.LValue]lua.LValue)(unsafe.Add(unsafe.Pointer(t), dictOffset))
-	m.size += mapSlot * int64(max(len(strdict)+len(dict), 8))
+	if strdict != nil {
+		m.size += mapSize + mapSlot*int64(len(strdict))
+	}
+	if dict != nil {
+		m.size += mapSize + mapSlot*int64(len(dict))
+	}
 	for _, k := range keys {
 		m.value(k)
 	}

@@ -184,7 +184,10 @@ func (s *script) httpGetFile(L *lua.LState) int {
 // download saves url in the file name below ROOT: in a new file that then takes its place.
 func (s *script) download(url, name string) error {
 	l := s.program.loader
-	name = strings.TrimPrefix(name, l.dir+"/")
+	name = path.Clean(strings.TrimPrefix(name, l.dir+"/"))
+	if err := l.downloadable(name); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)

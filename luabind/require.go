@@ -1,6 +1,7 @@
 package luabind
 
 import (
+	"path"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -77,6 +78,9 @@ func (s *script) require(L *lua.LState, name string, loaded, pkg *lua.LTable) lu
 	}
 	if v := loaded.RawGetString(key); v != lua.LNil {
 		return v
+	}
+	if s.sealed && path.IsAbs(name) && !strings.HasPrefix(name, s.program.loader.dir+"/") {
+		L.RaiseError("require(%q): after setup() only files below %s can be loaded", name, s.program.loader.dir)
 	}
 	if s.loading[name] {
 		L.RaiseError("loop in require: %q requires itself", name)

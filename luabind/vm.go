@@ -28,6 +28,7 @@ type script struct {
 	routes     struct{ analyzers, outputs map[string]engine.Route }
 	loading    map[string]bool // require in progress
 	closers    []func()        // connections that the script opened
+	sealed     bool            // setup() has run
 	spent      spent           // whether the interpreter must be replaced: see replace.go
 }
 
@@ -44,7 +45,7 @@ func newScript(p *program, env engine.ScriptEnv) *script {
 func (s *script) open() {
 	p, env := s.program, s.env
 	s.lim = &limits{budget: newBudget(env.Memory, env.Instructions, s.measure, s.warnMemory)}
-	s.loading = map[string]bool{}
+	s.loading, s.sealed = map[string]bool{}, false
 	s.lim.timeout.Store(int64(p.loader.setupTimeout))
 	s.L = lua.NewState(lua.Options{
 		SkipOpenLibs: true, RegistrySize: 4 << 10, RegistryMaxSize: 1 << 20, RegistryGrowStep: 4 << 10,
@@ -107,6 +108,7 @@ func (s *script) start(out *engine.Results) error {
 		}
 	}
 	sealSandbox(s.L)
+	s.sealed = true
 	if s.lim.budget.memory > 0 && s.lim.budget.over(0) {
 		s.spent.now = true
 		se := &engine.ScriptError{Script: s.program.code.name}

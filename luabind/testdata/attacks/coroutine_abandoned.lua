@@ -2,7 +2,7 @@
 -- Want: ok
 
 function attack(e)
-  for i = 1, 2e4 do coroutine.wrap(function() coroutine.yield() end)() end
+  for i = 1, 3000 do coroutine.wrap(function() coroutine.yield() end)() end
 end
 
 function loop(e)

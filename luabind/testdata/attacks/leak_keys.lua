@@ -4,8 +4,9 @@
 seen, n = {}, 0
 function attack(e)
   n = n + 1
-  seen['key ' .. n] = true
-  seen['key ' .. n] = nil
+  local key = string.rep('k', 500) .. n
+  seen[key] = true
+  seen[key] = nil
 end
 
 function loop(e)
