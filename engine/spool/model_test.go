@@ -247,6 +247,7 @@ func (m *model) damage(dir *os.Root, places []place, kind int) (what string, hit
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	old := slices.Clone(b)
 	at := int64(m.rnd.IntN(len(b)))
 	to := at + 1
 	switch kind {
@@ -287,6 +288,12 @@ func (m *model) damage(dir *os.Root, places []place, kind int) (what string, hit
 	}
 	if b != nil {
 		os.WriteFile(path, b, 0o600)
+		for kind != 5 && to <= int64(len(b)) && at < to && b[at] == old[at] { // a zero can stay one
+			at++
+		}
+		for kind != 5 && to <= int64(len(b)) && at < to && b[to-1] == old[to-1] {
+			to--
+		}
 	}
 	return fmt.Sprintf("damage %d of %s %d-%d", kind, name, at, to), func(p place) bool { return p.file == name && p.from < to && at < p.to }
 }
