@@ -579,3 +579,30 @@ func (e *Engine) tellOrphans() {
 		}
 	}
 }
+
+func (s *sink) spooledEvents() int64 {
+	if sp := s.spool.Load(); sp != nil {
+		return sp.Stats().Events
+	}
+	return 0
+}
+
+// spoolMetrics adds the figures of the sink's spool.
+func (s *sink) spoolMetrics(m *metricWriter, l string) {
+	sp := s.spool.Load()
+	if sp == nil {
+		return
+	}
+	st := sp.Stats()
+	age := 0.0
+	if !st.Oldest.IsZero() {
+		age = time.Since(st.Oldest).Seconds()
+	}
+	m.add("dragonfly_output_spool_events", "gauge", "Events in the spool of an output.", l, st.Events)
+	m.add("dragonfly_output_spool_bytes", "gauge", "Bytes of the spool's files.", l, st.Bytes)
+	m.add("dragonfly_output_spool_limit_bytes", "gauge", "Limit of these.", l, st.Limit)
+	m.addFloat("dragonfly_output_spool_oldest_seconds", "gauge", "Age of the oldest event in the spool.", l, age)
+	m.add("dragonfly_output_spool_events_total", "counter", "Events that went through the spool.", l, st.Appended)
+	m.add("dragonfly_output_spool_lost_total", "counter", "Events that damage of the spool's files has cost.", l, st.Lost)
+	m.add("dragonfly_output_spool_damaged_bytes_total", "counter", "Bytes of the spool's files that could not be read.", l, st.Damaged)
+}

@@ -107,7 +107,7 @@ func (o outside) confine(f flags, at place, log *slog.Logger) error {
 		for _, file := range []string{checkpointFile, storeFile, modelsFile} {
 			names = append(names, filepath.Join(at.stateDir, file))
 		}
-		for _, name := range names {
+		for _, name := range append(names, spoolFiles(at.stateDir)...) {
 			if err := os.Chown(name, o.uid, o.gid); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("state directory: %w (only root may drop privileges)", err)
 			}

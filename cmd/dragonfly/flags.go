@@ -18,6 +18,8 @@ const usage = `Usage: dragonfly [-r root] [-c [chroot]] [-l logdir] [-p] [-v] [-
 Commands:
   check            check config.lua and all scripts, run nothing
   test FILE.lua... run the examples in the headers of scripts
+  spool ls | fsck [--repair] [TAG] | cat TAG
+                   list, check, repair and print what waits on disk for sinks that were down
   reference        print the reference of config.lua and of the Lua functions (Markdown)
   version, help
 
@@ -58,6 +60,10 @@ func parseFlags(args []string) (flags, error) {
 			} else {
 				f.args = append(f.args, arg)
 			}
+			continue
+		}
+		if f.verb == "spool" && strings.HasPrefix(arg, "--") && arg != "--help" {
+			f.args = append(f.args, arg)
 			continue
 		}
 		if arg == "--help" || arg == "--version" {
@@ -114,7 +120,7 @@ func parseFlags(args []string) (flags, error) {
 
 func isVerb(s string) bool {
 	switch s {
-	case "run", "check", "test", "reference", "version", "help":
+	case "run", "check", "test", "spool", "reference", "version", "help":
 		return true
 	}
 	return false

@@ -61,6 +61,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.verb == "check" {
 		return check(at, stdout, stderr)
 	}
+	if f.verb == "spool" {
+		return spoolVerb(f, at, stdout, stderr)
+	}
 	if f.chroot != "" { // before the directory changes
 		if f.chroot, err = filepath.Abs(f.chroot); err != nil {
 			return report(stderr, err)
@@ -120,7 +123,7 @@ func places(f flags) (place, error) {
 	} else if info, err := os.Stat(filepath.Join(root, "log")); err == nil && info.IsDir() {
 		p.logDir = filepath.Join(root, "log")
 	}
-	if f.verb == "check" {
+	if f.verb == "check" || f.verb == "spool" {
 		return p, nil
 	}
 	if err := os.MkdirAll(p.logDir, 0o755); err != nil {

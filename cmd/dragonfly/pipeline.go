@@ -33,6 +33,7 @@ type builder struct {
 	loader      *luabind.Loader
 	checkpoints *engine.Checkpoints
 	counters    *engine.Counters
+	state       *os.Root // the state directory; nil for check
 	shared      atomic.Pointer[shared] // nil before it is open
 }
 
@@ -62,7 +63,7 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 		return nil, err
 	}
 	p := &pipeline{cfg: cfg, keys: map[string]any{}}
-	p.parts = engine.Parts{Checkpoints: b.checkpoints, Counters: b.counters, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{},
+	p.parts = engine.Parts{Checkpoints: b.checkpoints, State: b.state, Counters: b.counters, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{},
 		Metrics: func(add func(name, kind, help string, value int64)) {
 			if sh := b.shared.Load(); sh != nil {
 				sh.metrics(add)
