@@ -393,7 +393,7 @@ func TestDeadLetterThatCannotBeWritten(t *testing.T) {
 	p.outage("dead-letter", "output does not work, what failed waits, and soon the inputs stop reading")
 	p.until("a full pipeline", func() bool {
 		_, text := p.get("/metrics")
-		return strings.Contains(text, `dragonfly_records_in_flight{input="eve"} 20`)
+		return fullLine.MatchString(text)
 	})
 	os.Remove(r.path("gone"))
 	p.until("all dead letters", func() bool { return r.lines("gone/dead.json") >= n })
