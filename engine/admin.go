@@ -83,6 +83,7 @@ func (e *Engine) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		Output  string  `json:"output"`
 		Seconds float64 `json:"seconds"`
 		Error   string  `json:"error"`
+		Spooled int64   `json:"spooled_events,omitempty"`
 	}
 	type out struct {
 		Stage   string  `json:"stage"`
@@ -97,7 +98,7 @@ func (e *Engine) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	}{Status: [...]string{"starting", "ok", "draining", "ended"}[e.state.Load()]}
 	for _, s := range e.sinks {
 		if o := s.down.Load(); o != nil {
-			health.Outputs = append(health.Outputs, down{s.tag, time.Since(o.since).Seconds(), o.err.Error()})
+			health.Outputs = append(health.Outputs, down{s.tag, time.Since(o.since).Seconds(), o.err.Error(), s.spooledEvents()})
 		}
 	}
 	for _, sh := range e.gate.shards {
@@ -159,6 +160,7 @@ func (e *Engine) WriteMetrics(w io.Writer) {
 		m.add("dragonfly_output_errors_total", "counter", "Failed tries to open or write a sink.", l, s.errors.Load())
 		m.add("dragonfly_output_queue_length", "gauge", "Events waiting for a sink.", l, int64(s.queue.len()))
 		m.add("dragonfly_output_up", "gauge", "1 while the sink takes events.", l, boolean(s.down.Load() == nil))
+		s.spoolMetrics(m, l)
 	}
 	e.unknown.Range(func(tag, n any) bool {
 		m.add("dragonfly_unknown_tag_events_total", "counter", "Events sent to a tag that does not exist.", label("tag", tag.(string)), n.(*atomic.Int64).Load())

@@ -28,6 +28,7 @@ type Config struct {
 	StatsInterval      time.Duration // of the stats log, default 60 s
 	Listen             string        // address of the HTTP listener, default "127.0.0.1:7070"; "" switches it off
 	DeadLetter         string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
+	DeadLetterSpool    int64         // bytes of its spool, 0 is none
 
 	Confine Confine
 	Redis   Redis
@@ -99,6 +100,8 @@ type OutputRow struct {
 	Scheme  string
 	Address string
 	Options Values
+	Spool   int64 // bytes of its spool on disk, 0 is none
+	NoSync  bool  // the kernel may keep in memory what is appended to the spool
 	Line    int
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type Parts struct {
 
 	Opened      map[any]bool // inputs and outputs that are open already (taken over from the engine before a reload)
 	Checkpoints *Checkpoints
+	State       *os.Root  // the state directory, for spools; nil: no row may have one
 	Counters    *Counters // nil: none
 	Replay      *Replay   // dead letters that are sent back; nil: none
 	WWW         string    // directory behind /www/; "" serves nothing
@@ -94,9 +96,12 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 
 	e.addSink(e.newSink(logSink, "log", "", parts.LogOutput))
 	e.addSink(e.newSink(statsSink, "stats", "", parts.StatsOutput))
-	e.addSink(e.newSink(deadLetterSink, "dead-letter", cfg.DeadLetter, parts.DeadLetterOutput))
+	dead := e.newSink(deadLetterSink, "dead-letter", cfg.DeadLetter, parts.DeadLetterOutput)
+	dead.limit = cfg.DeadLetterSpool
+	e.addSink(dead)
 	for i, row := range cfg.Outputs {
 		s := e.newSink(userSink, row.Tag, row.URI, parts.Outputs[i])
+		s.limit, s.noSync = row.Spool, row.NoSync
 		setFirst(e.routes.outputs, row.Tag, e.addSink(s))
 	}
 	for _, row := range cfg.Analyzers {
@@ -204,8 +209,9 @@ func (e *Engine) Open(ctx context.Context) error {
 			e.log.Error("input cannot be opened yet", "input", e.cfg.Inputs[i].Tag, "uri", e.cfg.Inputs[i].URI, "err", err)
 		}
 	}
+	e.tellOrphans()
 	for _, s := range e.sinks {
-		if err := s.open(ctx); err != nil {
+		if err := errors.Join(s.openSpool(), s.open(ctx)); err != nil {
 			if len(ConfigErrors(err)) > 0 {
 				errs = append(errs, err)
 				continue
@@ -319,7 +325,9 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	} else {
 		e.parts.Checkpoints.Rollback()
 	}
-	if err != nil {
+	if err == nil {
+		e.drainSpools(ctx, abort)
+	} else {
 		for _, in := range e.parts.Inputs {
 			if r, ok := in.(Rewinder); ok {
 				r.Rewind()
@@ -566,6 +574,7 @@ func (e *Engine) Close(keep map[any]bool) error {
 		}
 	}
 	for _, s := range e.sinks {
+		errs = append(errs, s.closeSpool())
 		if !keep[s.out] {
 			if err := s.close(); err != nil {
 				errs = append(errs, fmt.Errorf("output %s: %w", s.tag, err))

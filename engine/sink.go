@@ -3,9 +3,17 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
+	"unicode/utf8"
+
+	"dragonfly/engine/lazyjson"
+	"dragonfly/engine/spool"
 )
 
 // sink is an output with its queue: it writes batches, repeats what failed, and acks.
@@ -21,6 +29,13 @@ type sink struct {
 	finisher finisher
 	log      *slog.Logger
 	told     time.Time // of the last line about an outage
+	shorter  int       // times that the event in hand was made shorter (dead letter)
+
+	limit  int64 // bytes of its spool; 0 is none
+	noSync bool  // of its spool
+	spool  atomic.Pointer[spool.Spool]
+	ask    atomic.Int32  // of a spooler: see drainSpools
+	answer chan struct{} // 1 token: it does no more
 
 	delivered, rejected, errors atomic.Int64
 	down                        atomic.Pointer[outage] // nil while the sink works
@@ -46,7 +61,7 @@ const (
 const writeLen = 1024
 
 func (e *Engine) newSink(kind sinkKind, tag, uri string, out Output) *sink {
-	return &sink{e: e, kind: kind, tag: tag, uri: uri, out: out, queue: newQueue(), log: e.log.With("output", tag)}
+	return &sink{e: e, kind: kind, tag: tag, uri: uri, out: out, queue: newQueue(), log: e.log.With("output", tag), answer: make(chan struct{}, 1)}
 }
 
 // open tries once; run repeats it.
@@ -62,6 +77,10 @@ func (s *sink) open(ctx context.Context) error {
 
 // run is the worker: until the queue is closed or ctx done. What is not delivered then is not acked.
 func (s *sink) run(ctx context.Context) {
+	if s.limit > 0 {
+		s.runSpooled(ctx)
+		return
+	}
 	var spare []Event
 	for {
 		events, bytes, ok := s.queue.take(ctx, spare)
@@ -119,8 +138,9 @@ func (s *sink) write(ctx context.Context, events []Event) bool {
 		case err == nil:
 			continue
 		case errors.As(err, &rejected):
-			s.reject(&events[0], rejected)
-			events = events[1:]
+			if s.reject(&events[0], rejected) {
+				events = events[1:]
+			}
 			continue
 		}
 		if ctx.Err() != nil {
@@ -138,16 +158,27 @@ func (s *sink) write(ctx context.Context, events []Event) bool {
 }
 
 func (s *sink) acked(events []Event) {
-	if d := s.down.Swap(nil); d != nil {
-		s.log.Info("output works again", "after", time.Since(d.since).Round(time.Millisecond))
-	}
+	s.works()
 	s.delivered.Add(int64(len(events)))
+	s.finish(events)
+}
+
+// finish says that events are where they cannot be lost.
+func (s *sink) finish(events []Event) {
 	fate := uint32(fateDelivered)
 	if s.kind != userSink {
 		fate = 0
 	}
 	for i := range events {
 		s.finisher.finish(events[i].rec, fate)
+	}
+}
+
+// works notes the end of an outage.
+func (s *sink) works() {
+	s.shorter = 0
+	if d := s.down.Swap(nil); d != nil {
+		s.log.Info("output works again", "after", time.Since(d.since).Round(time.Millisecond))
 	}
 }
 
@@ -160,24 +191,104 @@ func (s *sink) failing(err error) {
 	case d == nil:
 		d = &outage{since: now}
 		s.told = now
-		s.log.Error("output does not work, its events wait", "uri", s.uri, "err", err)
+		s.log.Error("output does not work, "+s.meanwhile(), "uri", s.uri, "err", err, "remedy", remedy(err))
 	case now.Sub(s.told) >= 30*time.Second:
 		s.told = now
-		s.log.Error("output still does not work, its events wait", "uri", s.uri, "for", now.Sub(d.since).Round(time.Second), "err", err)
+		s.log.Error("output still does not work, "+s.meanwhile(), "uri", s.uri, "for", now.Sub(d.since).Round(time.Second), "err", err, "remedy", remedy(err))
 	}
 	s.down.Store(&outage{since: d.since, err: err})
 }
 
-func (s *sink) reject(ev *Event, err *RejectError) {
-	s.rejected.Add(1)
-	if s.kind == deadLetterSink {
-		s.log.Error("the dead-letter output refuses an event: it is lost", "origin", ev.Origin(), "err", err.Err)
-		s.finisher.finish(ev.rec, fateDead|reasonIndex(ReasonRejected))
-		return
+// meanwhile says what becomes of the events during an outage.
+func (s *sink) meanwhile() string {
+	switch {
+	case s.spool.Load() != nil:
+		return "its events go to the spool"
+	case s.kind == deadLetterSink:
+		return "what failed waits, and soon the inputs stop reading"
 	}
-	o := s.e.newOutbox()
-	s.e.deadLetter(o, ev, "output "+s.tag, ReasonRejected, err.Err)
-	o.flush()
+	return "its events wait"
+}
+
+// remedy says what the operator can do about a fault of a sink.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free space there"
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("let the user of this process (uid %d) write there", os.Geteuid())
+	case errors.Is(err, syscall.EROFS):
+		return "mount the file system for writing"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "start what reads this socket"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return "make it, start what makes it, or correct the uri"
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return "see why the other side has gone"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "see why the other side does not read"
+	case errors.Is(err, spool.ErrBusy):
+		return "end the other process, such as `dragonfly spool fsck --repair`"
+	}
+	return "it is tried again"
+}
+
+// reject deals with an event that the sink refuses for good, and reports whether that is the end of it: a dead letter is
+// tried again in a shorter form.
+func (s *sink) reject(ev *Event, err *RejectError) bool {
+	if s.kind != deadLetterSink {
+		s.rejected.Add(1)
+		o := s.e.newOutbox()
+		s.e.deadLetter(o, ev, "output "+s.tag, ReasonRejected, err.Err)
+		o.flush()
+		return true
+	}
+	if s.shorten(ev) {
+		return false
+	}
+	s.rejected.Add(1)
+	s.log.Error("the dead-letter output refuses an event also in its shortest form: it is lost; a file:// takes all", "origin", ev.Origin(), "err", err.Err, "event", ev.Body)
+	if ev.rec != nil {
+		s.finisher.finish(ev.rec, fateDead|reasonIndex(ReasonRejected))
+	}
+	return true
+}
+
+// shortLens are the bytes that a dead letter's event is cut to, one after the other, while the output refuses it.
+var shortLens = [...]int{64 << 10, 16 << 10, 4 << 10, 1 << 10, 0}
+
+// shorten cuts the event in a dead letter, of which then the beginning is there, as a string, and its length; false if
+// nothing is left to cut.
+func (s *sink) shorten(ev *Event) bool {
+	fields, err := lazyjson.IndexObject(nil, ev.Body)
+	if err != nil {
+		return false
+	}
+	f := lazyjson.Find(fields, ev.Body, "event")
+	if f == nil {
+		return false
+	}
+	text, size := f.Raw(ev.Body), fmt.Sprint(f.ValEnd-f.ValOff)
+	if before := lazyjson.Find(fields, ev.Body, "event_bytes"); before != nil { // it is a string of ours already
+		text, size = lazyjson.Unquote(text[1:len(text)-1]), before.Raw(ev.Body)
+	}
+	for s.shorter < len(shortLens) && shortLens[s.shorter] >= len(text) {
+		s.shorter++
+	}
+	if s.shorter == len(shortLens) {
+		s.shorter = 0
+		return false
+	}
+	n := shortLens[s.shorter]
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	body := append([]byte{}, ev.Body[:f.ValOff]...)
+	body = lazyjson.AppendQuoted(body, text[:n])
+	body = append(body, `,"event_bytes":`...)
+	ev.Body, ev.Index = string(append(append(body, size...), '}')), nil
+	s.shorter++
+	return true
 }
 
 // rotate reopens the output's file.

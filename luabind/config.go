@@ -45,6 +45,7 @@ var GlobalOptions = []engine.Option{
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
 	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Addresses of the HTTP listener (/metrics, /healthz, /ledger, /www/), separated by commas: `host:port`, or `unix://PATH`, a socket below the run directory that answers its owner and root only; \"\" switches it off."},
 	{Key: "dead_letter", Type: engine.String, Default: "file://dead-letter.json", Doc: "URI of the output for events that failed."},
+	{Key: "dead_letter_spool", Type: engine.Bytes, Max: 1 << 50, Doc: "Its `spool`, as rows of `outputs` have one."},
 	{Key: "redis", Type: engine.String, Doc: "The Redis of the scripts: `\"embedded\"` is the store inside Dragonfly; else `host:port`, the path of a unix socket, several of these separated by commas (Sentinels, nodes of a cluster), or a URL (`redis://user:password@host:port/db`, `rediss://` with TLS). Without it redis_host counts, and without that the store is embedded."},
 	{Key: "redis_host", Type: engine.String, Doc: "dragonfly-mle's way to name the server; with redis_port 0 or less the path of its unix socket."},
 	{Key: "redis_port", Type: engine.Int, Default: int64(6379), Min: -1, Max: 65535, Doc: "Its port."},
@@ -80,6 +81,14 @@ var StageOptions = []engine.Option{
 	{Key: "breaker", Type: engine.String, Enum: []string{"dead_letter", "pass", "off"}, Doc: "What becomes of this row's events while its script is taken out."},
 	{Key: "script_memory", Type: engine.Bytes, Max: 1 << 40, Doc: "Bytes that this row's script may hold, per worker."},
 	{Key: "script_instructions", Type: engine.Int, Max: 1 << 53, Doc: "Limit of the instructions of one call in this row."},
+}
+
+// OutputOptions are the keys that every row of outputs may have.
+var OutputOptions = []engine.Option{
+	{Key: "tag", Type: engine.String, Doc: "Name of the row, compared without case. Required."},
+	uriOption,
+	{Key: "spool", Type: engine.Bytes, Max: 1 << 50, Doc: "Bytes on disk, in `spool/TAG` of the state directory, for events that the sink does not take, at least 1 MiB. Without it they wait in memory, and the inputs with them."},
+	{Key: "spool_sync", Type: engine.Bool, Default: true, Doc: "Events are on the disk before they count as delivered. false leaves that to the kernel: a crash of the machine then costs some seconds of them."},
 }
 
 var uriOption = engine.Option{Key: "uri", Type: engine.String, Doc: "Where from, or where to: SCHEME://ADDRESS. Required."}
@@ -290,6 +299,8 @@ func (c *config) read(set map[string]lua.LValue, root string) *engine.Config {
 			Write: c.below(root, values.Strings("may_write")), Connect: c.ports("may_connect", values.Strings("may_connect"))},
 	}
 	c.breaker = engine.BreakerMode(values.String("breaker"))
+	cfg.DeadLetterSpool = values.Int("dead_letter_spool")
+	c.spool("dead_letter_spool", cfg.DeadLetterSpool)
 	c.uri("dead_letter", cfg.DeadLetter, outputSchemes(c.kinds.Outputs))
 	for i, row := range c.rows(set, "outputs", false) {
 		cfg.Outputs = append(cfg.Outputs, c.outputRow(fmt.Sprintf("outputs[%d]", i+1), row))
@@ -379,8 +390,8 @@ func (c *config) outputRow(path string, t *lua.LTable) engine.OutputRow {
 	uri := c.stringOf(path, t, "uri")
 	scheme, address := c.uri(path+".uri", uri, outputSchemes(c.kinds.Outputs))
 	kind := c.kinds.Outputs[scheme]
-	own := []engine.Option{{Key: "tag", Type: engine.String}, uriOption}
-	v := c.row(path, t, append(own, kind.Options...), nil)
+	v := c.row(path, t, append(slices.Clone(OutputOptions), kind.Options...), nil)
+	c.spool(path+".spool", v.Int("spool"))
 	if v.String("tag") == "" {
 		c.fail(path+".tag", "is missing, want a name")
 	}
@@ -388,7 +399,14 @@ func (c *config) outputRow(path string, t *lua.LTable) engine.OutputRow {
 	for _, o := range kind.Options {
 		options[o.Key] = v[o.Key]
 	}
-	return engine.OutputRow{Tag: v.String("tag"), URI: uri, Scheme: scheme, Address: address, Options: options, Line: c.lines[path]}
+	return engine.OutputRow{Tag: v.String("tag"), URI: uri, Scheme: scheme, Address: address, Options: options, Spool: v.Int("spool"), NoSync: !v.Bool("spool_sync"), Line: c.lines[path]}
+}
+
+// spool checks the size of a spool.
+func (c *config) spool(key string, bytes int64) {
+	if bytes > 0 && bytes < 1<<20 {
+		c.fail(key, "is %d bytes, want at least 1MiB, or 0 for none", bytes)
+	}
 }
 
 var (

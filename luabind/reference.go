@@ -25,6 +25,8 @@ func Reference(kinds Kinds) string {
 		fmt.Fprintf(&b, "**%s** — %s\n\n", name, k.Doc)
 		optionTable(&b, k.Options)
 	}
+	b.WriteString("\n### config.lua: rows of `outputs`\n\n")
+	optionTable(&b, OutputOptions)
 	b.WriteString("\n### Outputs: `uri` and further keys of a row\n\n")
 	for _, name := range sortedKeys(kinds.Outputs) {
 		k := kinds.Outputs[name]

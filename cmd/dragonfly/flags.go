@@ -22,6 +22,8 @@ Commands:
   state [show|json|forget]
                    show the checkpoint file: positions of inputs, states of scripts
   dead-letter ...  list, show, replay or drop events that failed (dead-letter help)
+  spool ls | fsck [--repair] [TAG] | cat TAG
+                   list, check, repair and print what waits on disk for sinks that were down
   reference        print the reference of config.lua and of the Lua functions (Markdown)
   version, help
 
@@ -66,6 +68,10 @@ func parseFlags(args []string) (flags, error) {
 			} else {
 				f.args = append(f.args, arg)
 			}
+			continue
+		}
+		if f.verb == "spool" && strings.HasPrefix(arg, "--") && arg != "--help" {
+			f.args = append(f.args, arg)
 			continue
 		}
 		if arg == "--help" || arg == "--version" {
@@ -125,7 +131,7 @@ func parseFlags(args []string) (flags, error) {
 
 func isVerb(s string) bool {
 	switch s {
-	case "run", "check", "test", "state", deadLetterVerb, "reference", "version", "help":
+	case "run", "check", "test", "state", deadLetterVerb, "spool", "reference", "version", "help":
 		return true
 	}
 	return false

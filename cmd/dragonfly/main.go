@@ -68,6 +68,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return check(at, stdout, stderr)
 	case "state":
 		return stateCommand(f, at, stdout, stderr)
+	case "spool":
+		return spoolVerb(f, at, stdout, stderr)
 	}
 	if f.chroot != "" { // before the directory changes
 		if f.chroot, err = filepath.Abs(f.chroot); err != nil {

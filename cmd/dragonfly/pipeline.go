@@ -36,6 +36,7 @@ type builder struct {
 	replay      *engine.Replay              // nil: none
 	shared      atomic.Pointer[shared]      // nil before it is open
 	confined    atomic.Pointer[confinement] // nil while the process may do all
+	state       *os.Root                    // the state directory; nil for check
 }
 
 func kinds(loader *luabind.Loader) luabind.Kinds {
@@ -64,7 +65,7 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 		return nil, err
 	}
 	p := &pipeline{cfg: cfg, keys: map[string]any{}}
-	p.parts = engine.Parts{Checkpoints: b.checkpoints, Counters: b.counters, Replay: b.replay, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{},
+	p.parts = engine.Parts{Checkpoints: b.checkpoints, Counters: b.counters, Replay: b.replay, State: b.state, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{},
 		Metrics: func(add func(name, kind, help string, value int64)) {
 			if sh := b.shared.Load(); sh != nil {
 				sh.metrics(add)

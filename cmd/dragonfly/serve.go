@@ -71,7 +71,12 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 	} else {
 		defer replay.Close()
 	}
-	b := &builder{place: at, log: log, loader: loader, checkpoints: checkpoints, counters: engine.NewCounters(), replay: replay}
+	state, err := os.OpenRoot(at.stateDir) // works in a chroot, too
+	if err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	defer state.Close()
+	b := &builder{place: at, log: log, loader: loader, checkpoints: checkpoints, counters: engine.NewCounters(), replay: replay, state: state}
 	p, err := b.build(nil)
 	if err != nil {
 		return err
