@@ -42,8 +42,8 @@ type spooler struct {
 	retry   time.Time // of the next try; zero while the sink works
 	rewait  backoff
 	again   time.Time // of the next try to append; zero while the spool works
-	fault   string    // why the spool takes nothing, as it was told
-	faultAt time.Time // when
+	fault   string    // why the spool takes nothing
+	faultAt time.Time // since when
 	stop    bool      // nothing more is given to the writer
 
 	acked uint64  // number of the last event of the spool that was delivered
@@ -54,6 +54,7 @@ type spooler struct {
 	began    time.Time
 	spooled  int64
 	slowTold time.Time
+	fullTold bool
 }
 
 // result is what became of a job.
@@ -196,10 +197,11 @@ func (w *spooler) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		quiet := false // the queue is empty, and will wake us
 		if len(w.pending) == 0 && !w.ended {
 			var ok bool
 			w.pending, ok = w.s.queue.poll()
-			w.ended = !ok
+			w.ended, quiet = !ok, len(w.pending) == 0
 		}
 		w.release()
 		w.give()
@@ -207,7 +209,7 @@ func (w *spooler) run(ctx context.Context) {
 		if w.ended && len(w.pending) == 0 && len(w.stored) == len(w.hand) {
 			return
 		}
-		if w.asked() {
+		if w.asked() || len(w.pending) == 0 && !w.ended && !quiet {
 			continue
 		}
 		timer.Reset(w.sleep())
@@ -325,24 +327,32 @@ func (w *spooler) append(events []Event) (list []spool.Entry, ok bool) {
 		w.spoolFails(err)
 		return list[:n], false
 	}
-	if w.fault != "" {
+	if w.fault == cannotWrite {
 		w.s.log.Info("the spool takes events again", "after", time.Since(w.faultAt).Round(time.Millisecond))
 	}
 	w.fault, w.again, w.rewait = "", time.Time{}, backoff{}
 	return list, true
 }
 
-// spoolFails notes that the spool takes nothing: in the log when it begins, or when the reason changes.
+// Why a spool takes nothing.
+const (
+	isFull      = "the spool is full: events wait, and soon the inputs stop reading"
+	cannotWrite = "the spool cannot be written: events wait, and soon the inputs stop reading"
+)
+
+// spoolFails notes that the spool takes nothing: in the log when it begins. A spool is full once on the way through it.
 func (w *spooler) spoolFails(err error) {
-	fault, hint := "the spool is full: events wait, and soon the inputs stop reading", "bring the sink back, or raise its limit in config.lua"
-	w.again = time.Time{}
-	if !errors.Is(err, spool.ErrFull) {
-		fault, hint = "the spool cannot be written: events wait, and soon the inputs stop reading", remedy(err)
-		w.again = time.Now().Add(w.rewait.pause())
+	if errors.Is(err, spool.ErrFull) {
+		if w.fault, w.again = isFull, (time.Time{}); !w.fullTold {
+			w.fullTold = true
+			w.s.log.Error(isFull, "uri", w.s.uri, "limit", w.s.limit, "remedy", "bring the sink back, or raise spool in config.lua")
+		}
+		return
 	}
-	if w.fault != fault {
-		w.fault, w.faultAt = fault, time.Now()
-		w.s.log.Error(fault, "uri", w.s.uri, "limit", w.s.limit, "err", err, "remedy", hint)
+	w.again = time.Now().Add(w.rewait.pause())
+	if w.fault != cannotWrite {
+		w.fault, w.faultAt = cannotWrite, time.Now()
+		w.s.log.Error(cannotWrite, "uri", w.s.uri, "err", err, "remedy", remedy(err))
 	}
 }
 
@@ -471,7 +481,7 @@ func (e *Engine) deadLetterOf(o *outbox, body, origin, stage string, err error, 
 // emptied tells of the end of the way through the spool.
 func (w *spooler) emptied() {
 	if w.spooling && w.retry.IsZero() && len(w.hand) == 0 && len(w.holds) == 0 && w.sp.Unread() == 0 {
-		w.spooling = false
+		w.spooling, w.fullTold = false, false
 		w.s.log.Info("the spool is delivered", "events", w.spooled, "since", time.Since(w.began).Round(time.Millisecond))
 	}
 }

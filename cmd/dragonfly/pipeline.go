@@ -33,7 +33,7 @@ type builder struct {
 	loader      *luabind.Loader
 	checkpoints *engine.Checkpoints
 	counters    *engine.Counters
-	state       *os.Root // the state directory; nil for check
+	state       *os.Root               // the state directory; nil for check
 	shared      atomic.Pointer[shared] // nil before it is open
 }
 

@@ -161,12 +161,11 @@ func spoolCat(state *os.Root, tag string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// spoolFiles returns the paths of all spools, to be given to the user that the process becomes.
+// spoolFiles returns the paths of all spools, to be given to the user that the process becomes. Symbolic links are none of ours.
 func spoolFiles(stateDir string) []string {
-	top := filepath.Join(stateDir, spool.Top)
-	names := []string{top}
-	filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && path != top {
+	var names []string
+	filepath.WalkDir(filepath.Join(stateDir, spool.Top), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && (d.IsDir() || d.Type().IsRegular()) {
 			names = append(names, path)
 		}
 		return nil

@@ -60,7 +60,7 @@ func (s *Spool) room(n int64) error {
 
 func (s *Spool) newSegment() error {
 	if s.saved != s.acked || s.saved == 0 {
-		if err := s.Save(); err != nil {
+		if err := s.savePosition(); err != nil {
 			return err
 		}
 	}
@@ -160,11 +160,15 @@ func (s *Spool) syncDir() error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Save writes the position to the disk, if it has changed.
+// Save writes the position to the disk, if it has changed since the last time.
 func (s *Spool) Save() error {
-	if s.saved == s.acked || s.dir == nil {
+	if s.saved == s.acked || s.dir == nil || s.saved == 0 && len(s.segments) == 0 {
 		return nil
 	}
+	return s.savePosition()
+}
+
+func (s *Spool) savePosition() error {
 	isNew := s.saved == 0
 	err := s.position.save(s.dir, s.acked, !s.o.NoSync)
 	if err == nil && isNew {
