@@ -49,6 +49,10 @@
 // counters are its own, and batches are booked when they are finished. Events that scripts make without a record (timers,
 // setup, finish) are booked under "timer". The ledger is in /ledger, /metrics, the stats log and the report at exit.
 //
+// An output with a spool (sink_spool.go, engine/spool) delivers a record when its events are on the disk: what becomes of them
+// there, delivery later, at the next start, or a refusal that ends in the dead letter, is in the output's metrics, not in
+// the ledger. While the sink works and the spool is empty events do not touch the disk.
+//
 // # At least once
 //
 // An output acks what its sink has. A sink that fails is tried again with backoff (sink.go) while the gate fills and the
@@ -83,6 +87,6 @@
 //	engine/output/*    one package per scheme; import engine
 //	engine/store       the embedded store; engine/store/remote: Redis servers
 //	engine/model       evaluates trained models; engine/domain: names; engine/sketch: statistics in bounded memory
-//	engine/durable     files that a crash cannot tear
+//	engine/durable     files that a crash cannot tear; engine/spool: events on disk while a sink is down
 //	luabind            config.lua, interpreters, the lazy view, Lua modules; the only one that imports gopher-lua
 package engine

@@ -425,8 +425,8 @@ func TestRefusedDeadLetterIsCutShort(t *testing.T) {
 			if len(dead) != 6 {
 				t.Fatalf("got %q", dead)
 			}
-			for i, want := range []string{`"event":[0,"é"]}`, `"event":"[1,\"éé`, `"event":"[2,\"éé`, `"event":"[3,`, `"event":"[4,`, `"event":"","event_bytes":10007}`} {
-				if !strings.Contains(dead[i], want) || i > 0 && !strings.HasSuffix(dead[i], fmt.Sprintf(`"event_bytes":%d}`, 2000*i+7)) {
+			for i, want := range []string{`"event":[0,"é"]}`, `"event":"[1,\"éé`, `"event":"[2,\"éé`, `"event":"[3,`, `"event":"[4,`, `"event":"","event_bytes":10008}`} {
+				if !strings.Contains(dead[i], want) || i > 0 && !strings.HasSuffix(dead[i], fmt.Sprintf(`"event_bytes":%d}`, 2000*i+8)) {
 					t.Errorf("got %s, want %s", dead[i], want)
 				}
 				if _, err := NewEvent(dead[i]); err != nil {
