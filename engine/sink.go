@@ -221,7 +221,7 @@ func remedy(err error) string {
 		return "mount the file system for writing"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "start what reads this socket"
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return "make it, start what makes it, or correct the uri"
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
 		return "see why the other side has gone"
