@@ -144,6 +144,18 @@ func TestPunycode(t *testing.T) {
 	}
 }
 
+// A label that is not UTF-8 does not hide the form of the others.
+func TestNormalOfEachLabel(t *testing.T) {
+	for name, want := range map[string]string{"\xcc.Bücher.de": "\xcc.xn--bcher-kva.de", "\xff.www。BÜCHER.de": "\xff.www.xn--bcher-kva.de", "b\xfccher.DE": "b\xfccher.de"} {
+		if got := Normal(name); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+	if got := Registered("\xcc.Bücher.de"); got != "xn--bcher-kva.de" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func FuzzSplit(f *testing.F) {
 	for _, s := range []string{"www.example.co.uk", "BÜCHER.de.", "[::1]:80", "xn--bcher-kva.com", "xn--a-.b", "1.2.3.4.in-addr.arpa", "..", "\xff.\x00", "a:b:c", "x.cloudfront.net", "xn--99999999.c"} {
 		f.Add(s)

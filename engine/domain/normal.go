@@ -100,12 +100,12 @@ func lower(s string) string {
 // toASCII writes labels outside ASCII as A-labels. The full stops of IDNA (RFC 3490, 3.1) separate labels. Labels that are
 // not UTF-8, or too long for DNS, stay as they are.
 func toASCII(name string) string {
-	if !utf8.ValidString(name) {
-		return name
-	}
 	name = stops.Replace(name)
 	labels := strings.Split(name, ".")
 	for i, l := range labels {
+		if !utf8.ValidString(l) {
+			continue
+		}
 		if a, ok := toPunycode(strings.ToLower(l)); ok {
 			labels[i] = a
 		}
