@@ -86,11 +86,31 @@ func (e *Engine) commit(ctx context.Context) (held time.Duration, err error) {
 	if !e.keepsState() {
 		return 0, e.parts.Checkpoints.Save()
 	}
+	e.committing.Lock()
+	defer e.committing.Unlock()
 	cut, held, err := e.cut(ctx)
 	if err != nil {
 		return held, err
 	}
 	return held, e.parts.Checkpoints.Write(cut)
+}
+
+// commitReplay saves a checkpoint with what scripts have counted of a batch of dead letters, before the progress of the
+// replay is saved. It returns ctx's error if there is none.
+func (e *Engine) commitReplay(ctx context.Context) error {
+	for e.keepsState() {
+		try, stop := context.WithTimeout(ctx, firstPatience)
+		_, err := e.commit(try)
+		stop()
+		if err == nil {
+			break
+		}
+		e.rest(ctx, firstPatience)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // cut takes the checkpoint of a pipeline whose scripts keep state.

@@ -332,3 +332,43 @@ func TestCutOfADamagedFile(t *testing.T) {
 		t.Errorf("version 1: %v, %v", f, err)
 	}
 }
+
+// What scripts count of dead letters that are sent back is on the disk before the progress of the replay is: at no moment is
+// the progress ahead of the state.
+func TestStateIsNotBehindAReplay(t *testing.T) {
+	dir := t.TempDir()
+	p := &counting{}
+	b := newStateBench(t, dir, 10, 1, p)
+	replays := filepath.Join(dir, "replay")
+	b.open(t, replays)
+	var items []string
+	for i := range 1000 {
+		items = append(items, fmt.Sprintf(`analyzer a1|{"n":%d}`, i))
+	}
+	request(t, replays, "r", items...)
+	var batches, behind atomic.Int64
+	b.out.fail = func(batch []Event) (int, error) { // called while a batch is on its way: the one before is saved
+		progress, err := b.parts.Replay.requests.Progress("r")
+		text, missing := os.ReadFile(filepath.Join(dir, "checkpoint.json"))
+		if err != nil || progress.Read == 0 || missing != nil {
+			return len(batch), nil
+		}
+		batches.Add(1)
+		if cut, err := ReadCut(text); err != nil || int64(binary.LittleEndian.Uint64(cut.States["analyzer a1"].Shards[0])) < progress.Read {
+			behind.Add(1)
+		}
+		return len(batch), nil
+	}
+	if err := b.start(t); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.engine.Run(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if batches.Load() == 0 || behind.Load() > 0 {
+		t.Errorf("looked %d times, the state was behind %d times", batches.Load(), behind.Load())
+	}
+	if n, _ := p.total(); n != 1010 {
+		t.Errorf("got %d counted, want 1010", n)
+	}
+}

@@ -66,6 +66,7 @@ type Engine struct {
 	complaints complaints
 	finishing  sync.WaitGroup
 	started    time.Time
+	committing sync.Mutex    // held while a checkpoint is taken
 	state      atomic.Int32  // 0 not yet running, 1 running, 2 draining, 3 ended
 	aborted    atomic.Bool   // drain_timeout is reached: what is not finished stays so
 	ended      chan struct{} // closed when Run returns
@@ -344,7 +345,7 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		n, _ := e.gate.inFlight()
 		err = fmt.Errorf("%w after %v: %d records are not finished", errDrainTimeout, e.cfg.DrainTimeout, n)
 	}
-	return errors.Join(errors.Join(failures...), err, e.settleReplay())
+	return errors.Join(errors.Join(failures...), err, e.settleReplay(err == nil))
 }
 
 var errDrainTimeout = errors.New("drain_timeout reached")

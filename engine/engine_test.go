@@ -145,7 +145,7 @@ func newBench(src *source, chain ...*goProgram) *bench {
 // run runs the engine until it is drained and checks the books.
 func (b *bench) run(t *testing.T) Account {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := b.start(t); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func (b *bench) run(t *testing.T) Account {
 		t.Fatal(err)
 	}
 	if ctx.Err() != nil {
-		t.Fatal("did not drain within 30 s")
+		t.Fatal("did not drain within 2 minutes")
 	}
 	return b.balance(t)
 }

@@ -192,6 +192,9 @@ func (e *Engine) replayRequest(ctx context.Context, request string) error {
 		case <-ctx.Done(): // the drain finishes it: settleReplay
 			return nil
 		}
+		if e.commitReplay(ctx) != nil {
+			return nil // likewise
+		}
 		if progress, err = r.settle(); err != nil {
 			return err
 		}
@@ -317,16 +320,21 @@ func (r *Replay) settle() (deadletter.Progress, error) {
 	return p, err
 }
 
-// settleReplay saves the progress after the drain. What is not finished then comes again.
-func (e *Engine) settleReplay() error {
+// settleReplay saves the progress after the drain. What is not finished then comes again; so does all of the batch if scripts
+// keep state and that could not be saved.
+func (e *Engine) settleReplay(saved bool) error {
 	r := e.parts.Replay
 	if r == nil || r.hand == nil {
 		return nil
 	}
 	h := r.hand
+	finished := saved || !e.keepsState()
 	select {
 	case <-h.done:
 	default:
+		finished = false
+	}
+	if !finished {
 		r.hand = nil
 		return nil
 	}
