@@ -86,10 +86,10 @@ end
 
 local function count(server, client, list)
   local keys, commands = {"df:cert:server:" .. server, "df:cert:client:" .. client}, {}
-  for k = 1, #keys do
+  for k = 1, 2 do
     for i = 1, #list do commands[#commands + 1] = {"HINCRBY", keys[k], list[i], 1} end
   end
-  for k = 1, #keys do commands[#commands + 1] = {"EXPIRE", keys[k], KEEP} end
+  for k = 1, 2 do commands[#commands + 1] = {"EXPIRE", keys[k], KEEP} end
   local r = state.run(commands)
   if not r then return nil end
   local of_server, of_client = {}, {}

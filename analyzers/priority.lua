@@ -142,9 +142,10 @@ local function of_findings(reasons, a, src, dest)
   local found = #hosts > 0 and state.run(commands)
   if not found then return end
   local n = 0
-  for i, host in ipairs(hosts) do
-    table.sort(found[i])
-    for _, what in ipairs(found[i]) do
+  for i = 1, 2 do
+    local host, list = hosts[i], found[i] or {}
+    table.sort(list)
+    for _, what in ipairs(list) do
       if n < FOUND and not told(a, what) then
         n = n + 1
         note(reasons, what .. " of " .. host, POINTS.found)

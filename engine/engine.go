@@ -64,7 +64,6 @@ type Engine struct {
 	opened     []bool   // by input
 	unknown    sync.Map // tag -> *atomic.Int64
 	complaints complaints
-	finishing  sync.WaitGroup
 	started    time.Time
 	committing sync.Mutex    // held while a checkpoint is taken
 	state      atomic.Int32  // 0 not yet running, 1 running, 2 draining, 3 ended
@@ -384,17 +383,17 @@ func (e *Engine) drain(abort context.Context) error {
 		}
 	}
 	for _, st := range e.stages() {
+		done := make(chan struct{}, len(st.shards))
 		for _, sh := range st.shards {
-			e.finishing.Add(1)
-			sh.last.Store(true)
+			sh.last.Store(&done)
 			sh.queue.poke()
 		}
-		done := make(chan struct{})
-		go func() { e.finishing.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-abort.Done():
-			return abort.Err()
+		for range st.shards {
+			select {
+			case <-done:
+			case <-abort.Done():
+				return abort.Err()
+			}
 		}
 		if err := e.gate.waitIdle(abort); err != nil {
 			return err

@@ -46,7 +46,7 @@ type shard struct {
 	queue queue
 	head  atomic.Int32 // hops of the event in hand, -1 while there is none; read by the gate
 	next  atomic.Pointer[swap]
-	last  atomic.Bool                     // drained: call finish() and end
+	last  atomic.Pointer[chan struct{}]   // drained: call finish() and tell
 	save  atomic.Pointer[chan savedState] // a checkpoint is taken: give the state
 
 	in, out, failed, dead atomic.Int64
@@ -143,8 +143,9 @@ func (sh *shard) run(ctx context.Context) {
 			sh.e.gate.progress()
 		}
 		spare = recycle(events)
-		if sh.last.Swap(false) {
+		if done := sh.last.Swap(nil); done != nil {
 			sh.finish()
+			*done <- struct{}{}
 		}
 	}
 	sh.settle(true)
@@ -279,7 +280,6 @@ func (sh *shard) finish() {
 		sh.results.Reset()
 	}
 	sh.sendOwn("finish")
-	sh.e.finishing.Done()
 }
 
 // arm hands the timers that a script set to the engine.

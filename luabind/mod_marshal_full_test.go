@@ -38,7 +38,7 @@ func TestMarshalPersist(t *testing.T) {
 
 func TestMarshalCorruptValues(t *testing.T) {
 	L, vs := marshalLab(t)
-	key := "\x05\x00\x00\x00\x00\x00\x00\x68\x41" // 2^23+2^22
+	key := "\x05\x00\x00\x00\x00\x00\x00\x58\x41" // 2^22+2^21
 	for _, s := range []string{"\x8e\x07\x03abc", "\x8e\x07\x021 ", "\x8e\x07\x00", "\x8e\x07\x02{}", "\x8e\x08\x03\x01\x0b", "\x8e\x08" + key + "\x03\x0b"} {
 		if err := unmarshalPCall(L, vs, s); err == nil || !strings.Contains(err.Error(), "bad code") {
 			t.Errorf("%q: %v", s, err)
