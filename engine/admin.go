@@ -173,7 +173,7 @@ func (e *Engine) WriteMetrics(w io.Writer) {
 	if e.parts.Metrics != nil {
 		e.parts.Metrics(func(name, kind, help string, value int64) { m.add(name, kind, help, "", value) })
 	}
-	e.process.metrics(m)
+	self.metrics(m)
 	runtimeMetrics(m)
 	m.flush()
 }

@@ -33,6 +33,7 @@ type breaker struct {
 	out      bool // the script is taken out
 	until    time.Time
 	wait     time.Duration // the current pause
+	burns    bool          // its faults take time: pauses become longer
 	returned time.Time     // when it came back last
 	last     error
 	trial    *trial // an event is being tried
@@ -59,6 +60,8 @@ const (
 	burnCalls = 1.5         // stopped calls: two within five times their limit are too many
 	burnLimit = time.Second // a stopped call counts at most as much
 	maxPause  = 10 * time.Minute
+
+	cheapShare = 10
 )
 
 // fault notes a fault and reports whether the script is to be taken out. cost is the time that a stopped call took, 0 for
@@ -69,19 +72,22 @@ func (b *breaker) fault(now time.Time, err error, cost time.Duration) bool {
 	if b.mode == BreakerOff || b.faults == 0 {
 		return false
 	}
-	out := b.row >= b.faults
+	b.burns = false
 	if cost > 0 {
 		b.burnt = max(0, b.burnt-now.Sub(b.burntAt)/burnShare) + cost
 		b.burntAt = now
-		out = out || float64(b.burnt) >= burnCalls*float64(cost)
+		b.burns = float64(b.burnt) >= burnCalls*float64(cost)
 	}
-	return out
+	return b.burns || b.row >= b.faults
 }
 
-// open takes the script out. Soon after it came back the pause is twice the last one.
+// open takes the script out. Soon after it came back the pause is twice the last one. Faults that cost nothing are tried soon,
+// and as soon again: what the script needs may be back.
 func (b *breaker) open(now time.Time) {
 	b.out = true
-	if !b.returned.IsZero() && now.Sub(b.returned) < 2*b.wait {
+	if !b.burns {
+		b.wait = b.pause / cheapShare
+	} else if !b.returned.IsZero() && now.Sub(b.returned) < 2*b.wait {
 		b.wait = min(2*b.wait, maxPause)
 	} else {
 		b.wait = b.pause
@@ -94,7 +100,9 @@ func (b *breaker) open(now time.Time) {
 // again notes that a try failed.
 func (b *breaker) again(now time.Time, err error) {
 	b.last = err
-	b.wait = min(2*b.wait, maxPause)
+	if b.burns {
+		b.wait = min(2*b.wait, maxPause)
+	}
 	b.until = now.Add(b.wait)
 	b.since.Store(&scriptOut{b.since.Load().since, err})
 }
@@ -111,17 +119,22 @@ func (b *breaker) reset() {
 	b.since.Store(nil)
 }
 
+// cost is the time that a fault of the script took, if a limit had to stop it.
+func (sh *shard) cost(err error) time.Duration {
+	var se *ScriptError
+	if !errors.As(err, &se) || !se.Timeout && !se.Memory {
+		return 0
+	}
+	if limit := sh.stage.row.Timeout; limit > 0 && limit < burnLimit {
+		return limit
+	}
+	return burnLimit
+}
+
 // broke notes a fault of the script, and takes it out if that is one too many.
 func (sh *shard) broke(err error) {
-	var cost time.Duration
-	var se *ScriptError
-	if errors.As(err, &se) && se.Timeout {
-		if cost = sh.stage.row.Timeout; cost == 0 || cost > burnLimit {
-			cost = burnLimit
-		}
-	}
 	now := time.Now()
-	if b := &sh.breaker; b.fault(now, err, cost) && !b.out {
+	if b := &sh.breaker; b.fault(now, err, sh.cost(err)) && !b.out {
 		b.open(now)
 		sh.log.Error("the script is taken out after repeated faults, "+sh.passedBy(), "script", sh.stage.row.Script, "tried_again_in", b.wait, "err", err)
 	}
@@ -199,6 +212,7 @@ func (sh *shard) settle(wait bool) {
 	}
 	now := time.Now()
 	if err != nil {
+		b.burns = b.burns || sh.cost(err) > 0
 		b.again(now, err)
 		sh.log.Warn("the script still fails, "+sh.passedBy(), "script", sh.stage.row.Script, "tried_again_in", b.wait, "err", err)
 		sh.fault(&t.ev, err)

@@ -63,8 +63,8 @@ func TestBreakerTakesAScriptOutAndTriesAgain(t *testing.T) {
 			return nil
 		})
 		a := b.drained(t)
-		// out at 1 s; tried after 10 s, 20 s and 40 s
-		if a.DeadLettered[ReasonScript] != 12 || a.DeadLettered[ReasonDisabled] < 680 || a.DeadLettered[ReasonDisabled] > 700 || a.Delivered+a.DeadLettered[ReasonDisabled]+12 != 1000 {
+		// out at 1 s; tried each second, as the faults cost no time
+		if a.DeadLettered[ReasonScript] != 12 || a.DeadLettered[ReasonDisabled] < 24 || a.DeadLettered[ReasonDisabled] > 33 || a.Delivered+a.DeadLettered[ReasonDisabled]+12 != 1000 {
 			t.Errorf("got %v", a)
 		}
 		if n := b.engine.analyzers[0].shards[0].breaker.opened.Load(); n != 1 {
@@ -82,7 +82,7 @@ func TestBreakerPassesEventsBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBreakerBench(500, 10*time.Millisecond, BreakerPass, func(s *goScript, ev *Event, out *Results) error { return errFault })
 		a := b.drained(t)
-		if a.DeadLettered[ReasonScript] != 10 || a.Delivered != 490 || len(b.out.bodies()) != 490 {
+		if a.DeadLettered[ReasonScript] < 13 || a.DeadLettered[ReasonScript] > 15 || a.Delivered != 500-a.DeadLettered[ReasonScript] || int64(len(b.out.bodies())) != a.Delivered {
 			t.Errorf("got %v, %d events", a, len(b.out.bodies()))
 		}
 	})
@@ -152,7 +152,7 @@ func TestBreakerWhileTrying(t *testing.T) {
 			return errFault
 		}
 		b := newBreakerBench(1200, 10*time.Millisecond, BreakerPass, slow)
-		if a := b.drained(t); a.DeadLettered[ReasonScript] != 11 || a.Delivered != 1189 { // the try ends after the last event
+		if a := b.drained(t); a.DeadLettered[ReasonScript] < 11 || a.DeadLettered[ReasonScript] > 13 || a.Delivered+a.DeadLettered[ReasonScript] != 1200 { // the last try ends after the last event
 			t.Errorf("got %v", a)
 		}
 	})
@@ -169,7 +169,7 @@ func TestBreakerWhileTrying(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- b.engine.Run(t.Context(), true) }()
-		time.Sleep(12 * time.Second) // in the try
+		time.Sleep(3 * time.Second) // in the try, which ends after 6.1 s
 		if err := b.engine.Swap(t.Context(), []Program{pass}, []Program{pass}); err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestBreakerWhileTrying(t *testing.T) {
 		if err := b.start(t); err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithTimeout(t.Context(), 12*time.Second)
+		ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
 		defer stop()
 		if err := b.engine.Run(ctx, true); !errors.Is(err, errDrainTimeout) {
 			t.Errorf("got %v", err)

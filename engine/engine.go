@@ -59,7 +59,6 @@ type Engine struct {
 	dests     []dest // by Route: log, stats, dead letter, outputs, analyzers, filters
 	routes    struct{ analyzers, outputs map[string]Route }
 	files     wwwFiles
-	process   process
 
 	opened     []bool   // by input
 	unknown    sync.Map // tag -> *atomic.Int64
@@ -198,7 +197,7 @@ func (e *Engine) Unknown(stage, tag string) {
 // (a missing file, a sink that is down) is logged and tried again by Run.
 func (e *Engine) Open(ctx context.Context) error {
 	e.files.get()
-	e.process.open()
+	self.open()
 	var errs []error
 	for i := range e.parts.Inputs {
 		if err := e.openInput(ctx, i); err != nil {
@@ -582,7 +581,6 @@ func (e *Engine) Close(keep map[any]bool) error {
 		}
 	}
 	e.files.close()
-	e.process.close()
 	return errors.Join(errs...)
 }
 

@@ -2,32 +2,33 @@ package engine
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strconv"
+	"sync"
 )
 
-// process is what the kernel says of this process. It is opened before the root of the file system may change.
+// process is what the kernel says of this process, through files that are opened before the process gives up its rights.
 type process struct {
-	root *os.Root // of /proc/self; nil where there is none
+	once      sync.Once
+	mu        sync.Mutex
+	statm, fd *os.File // nil where there is no /proc
 }
 
+var self process
+
+// open opens the files; the engines of a process share them.
 func (p *process) open() {
-	if p.root == nil {
-		p.root, _ = os.OpenRoot("/proc/self")
-	}
-}
-
-func (p *process) close() {
-	if p.root != nil {
-		p.root.Close()
-	}
+	p.once.Do(func() {
+		p.statm, _ = os.Open("/proc/self/statm")
+		p.fd, _ = os.Open("/proc/self/fd")
+	})
 }
 
 // metrics adds the figures of the process that can be read.
 func (p *process) metrics(m *metricWriter) {
-	if p.root == nil {
-		return
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if n, ok := p.resident(); ok {
 		m.add("dragonfly_resident_bytes", "gauge", "Memory of the process that is not swapped out.", "", n)
 	}
@@ -36,24 +37,29 @@ func (p *process) metrics(m *metricWriter) {
 	}
 }
 
-// resident reads the second field of /proc/self/statm, which counts pages.
+// resident reads the second field of statm, which counts pages.
 func (p *process) resident() (bytesUsed int64, ok bool) {
-	text, err := p.root.ReadFile("statm")
-	fields := bytes.Fields(text)
-	if err != nil || len(fields) < 2 {
+	if p.statm == nil {
+		return 0, false
+	}
+	var text [256]byte
+	n, _ := p.statm.ReadAt(text[:], 0)
+	fields := bytes.Fields(text[:n])
+	if len(fields) < 2 {
 		return 0, false
 	}
 	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
 	return pages * int64(os.Getpagesize()), err == nil
 }
 
-// files counts /proc/self/fd, without the descriptor that it needs for that.
+// files counts the file descriptors.
 func (p *process) files() (int64, bool) {
-	d, err := p.root.Open("fd")
-	if err != nil { // not readable after a change of the user
+	if p.fd == nil {
 		return 0, false
 	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	return int64(len(names) - 1), err == nil
+	if _, err := p.fd.Seek(0, io.SeekStart); err != nil {
+		return 0, false
+	}
+	names, err := p.fd.Readdirnames(-1)
+	return int64(len(names)), err == nil
 }

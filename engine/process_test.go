@@ -11,7 +11,6 @@ func TestProcessTellsItsSize(t *testing.T) {
 	if p.open(); p.root == nil {
 		t.Fatal("/proc/self cannot be opened")
 	}
-	defer p.close()
 	before, ok := p.files()
 	if !ok || before < 3 {
 		t.Fatalf("got %d open files, %v", before, ok)

@@ -119,7 +119,7 @@ func (r *root) once(n int) {
 
 func TestDeadLettersAreMendedAndReplayed(t *testing.T) {
 	r := tailRoot(t)
-	r.write("in.json", numberedEvents(1, 30)+"\x00\xff junk\n"+"{\"n\":33,\"latin\":\"caf\xe9\"}\n\"text\"\n")
+	r.write("in.json", numberedEvents(1, 30)+"\xff\x00 junk\n"+"{\"n\":33,\"latin\":\"caf\xe9\"}\n\"text\"\n")
 	p := r.start()
 	p.until("dead letters", func() bool { return r.lines("log/dead-letter.json") == 13 && r.lines("log/out.json") == 20 })
 	out := r.letters(0, "ls")
@@ -141,7 +141,7 @@ func TestDeadLettersAreMendedAndReplayed(t *testing.T) {
 			t.Errorf("show lacks %q:\n%s", want, out)
 		}
 	}
-	if out := r.letters(0, "show", "--reason", "malformed"); !strings.Contains(out, `\x00\xff junk`) || strings.Contains(out, "\x00") {
+	if out := r.letters(0, "show", "--reason", "malformed"); !strings.Contains(out, `\xff\x00 junk`) || strings.Contains(out, "\x00") {
 		t.Errorf("show of junk: %q", out)
 	}
 	if out := r.letters(0, "ls", "-n", "2", "--stage", "A"); strings.Count(out, "open      analyzer a") != 2 {
@@ -174,7 +174,7 @@ func TestDeadLettersAreMendedAndReplayed(t *testing.T) {
 	if len(again) != 2 || len(again[0].Replay) != 12 || again[0].Stage != "filter eve" {
 		t.Errorf("failed again: %+v", again)
 	}
-	if dead := r.read("log/dead-letter.json"); strings.Count(dead, `"event":"\u0000`+"\xff junk\"}\n") != 2 || strings.Count(dead, `"event":"\"text\""}`) != 2 {
+	if dead := r.read("log/dead-letter.json"); strings.Count(dead, `"event":"`+"\xff"+`\u0000 junk"}`+"\n") != 2 || strings.Count(dead, `"event":"\"text\""}`) != 2 {
 		t.Errorf("the bytes have changed: %q", dead)
 	}
 	if out := r.letters(0, "replay", "--again", last[0].ID, "--wait=60s"); !strings.Contains(out, "delivered 1 ") {

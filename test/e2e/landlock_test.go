@@ -116,7 +116,7 @@ func TestLinkThatSomebodyPlanted(t *testing.T) {
 	}
 	p := r.start()
 	p.until("two events", func() bool { return r.lines("log/out.json") == 2 })
-	p.says("cannot open", 0)
+	p.says("cannot read the file", 0)
 	p.stop()
 	if got := r.read("log/out.json"); strings.Contains(got, "secret") || !strings.Contains(got, "good") {
 		t.Errorf("got %s", got)

@@ -165,7 +165,7 @@ func TestRedisIsKilledInMidRun(t *testing.T) {
 // TestRedisIsAwayWithoutPatience puts the events that met no server into the dead letter, and loses none.
 func TestRedisIsAwayWithoutPatience(t *testing.T) {
 	s := newRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	r := counting(t, "tail://$ROOT/in.json<", `redis = "`+s.socket()+`" redis_wait = 0`)
+	r := counting(t, "tail://$ROOT/in.json<", `redis = "`+s.socket()+`" redis_wait = 0 breaker = "off"`)
 	p := r.start()
 	const part = 500
 	r.append("in.json", events(part))

@@ -106,6 +106,7 @@ func TestAdminSocket(t *testing.T) {
 					t.Errorf("its owner after that: %d, %v", status, err)
 				}
 			}
+			t.Setenv("STATE_DIRECTORY", t.TempDir()) // one of its own, or it would not start
 			second := r.start()
 			second.says("another process seems to listen", 0)
 			second.stop()
