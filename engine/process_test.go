@@ -8,7 +8,7 @@ import (
 
 func TestProcessTellsItsSize(t *testing.T) {
 	var p process
-	if p.open(); p.root == nil {
+	if p.open(); p.fd == nil {
 		t.Fatal("/proc/self cannot be opened")
 	}
 	before, ok := p.files()

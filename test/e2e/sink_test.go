@@ -383,7 +383,7 @@ func TestFileSinkThatIsRemoved(t *testing.T) {
 var fullLine = regexp.MustCompile(`dragonfly_records_in_flight\{input="eve"\} [1-9]`)
 
 func TestDeadLetterThatCannotBeWritten(t *testing.T) {
-	r := sinkRoot(t, `{tag = "out", uri = "file://out.json"}`, `dead_letter = "file://$ROOT/gone/dead.json"`)
+	r := sinkRoot(t, `{tag = "out", uri = "file://out.json"}`, `landlock = "off" dead_letter = "file://$ROOT/gone/dead.json"`)
 	r.write("config/config.lua", r.read("config/config.lua"))
 	r.write("gone", "a file where a directory should be")
 	p := r.start()
