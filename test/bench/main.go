@@ -112,11 +112,18 @@ func run() error {
 	if *only == "" || strings.Contains(*only, "k") {
 		input := filepath.Join(dir, "in.json")
 		n, _, err := inflate(corpora[0], input, *lines)
+		long := ""
 		if err == nil {
-			input, err = repeat(dir, input, safetyTimes)
+			long, err = repeat(dir, input, safetyTimes)
 		}
 		if err == nil {
-			err = safetyBench(&report, dir, bin, input, n*safetyTimes)
+			err = safetyBench(&report, dir, bin, long, n*safetyTimes)
+		}
+		if err == nil {
+			err = os.Remove(long)
+		}
+		if err == nil {
+			err = neighbourBench(&report, dir, bin, input, n)
 		}
 		if err != nil {
 			return fmt.Errorf("safety: %w", err)
