@@ -101,17 +101,22 @@ type watchdog struct {
 	mu      sync.Mutex
 	watched map[*limits]*watch
 	started bool
+	looked  time.Time     // last
 	quit    chan struct{} // closed by close
 	wg      sync.WaitGroup
 	now     atomic.Int64 // time of the last look, as budget.now tells it
 	heap    atomic.Int64 // heap of the process then
 }
 
-// watch is when the watchdog first saw the current call.
+// watch is how long the watchdog has seen the current call.
 type watch struct {
-	call  uint64
-	since time.Time
+	call uint64
+	ran  time.Duration // since then, as far as the watchdog ran too
 }
+
+// mostTick is what the time between two looks counts for at most: while the process was stopped (SIGSTOP, a machine that was
+// suspended) no call has run.
+const mostTick = 5 * watchEvery
 
 func newWatchdog() *watchdog {
 	return &watchdog{watched: map[*limits]*watch{}, quit: make(chan struct{})}
@@ -161,16 +166,19 @@ func (w *watchdog) run() {
 func (w *watchdog) look(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	tick := min(now.Sub(w.looked), mostTick)
+	w.looked = now
 	for l, seen := range w.watched {
 		call := l.running.Load()
 		if call != seen.call {
-			seen.call, seen.since = call, now
+			seen.call, seen.ran = call, 0
 			continue
 		}
+		seen.ran += tick
 		if call != 0 && !l.peek.Load() {
 			l.peek.Store(true)
 		}
-		if limit := time.Duration(l.timeout.Load()); call != 0 && limit > 0 && now.Sub(seen.since) >= limit {
+		if limit := time.Duration(l.timeout.Load()); call != 0 && limit > 0 && seen.ran >= limit {
 			l.stop.Store(call)
 		}
 	}

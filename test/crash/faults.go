@@ -262,8 +262,13 @@ func readOnly(r *rig) error { return errors.Join(r.kill(), r.disk.remount(true),
 
 func writable(r *rig) error { return r.disk.remount(false) }
 
+// moveOutput moves the output file away, if it is there: the one before may have done so, and no event has come since.
 func moveOutput(r *rig) error {
-	return os.Rename(r.path("disk/out.json"), r.path(fmt.Sprintf("disk/out.json.moved-%d", r.log.len())))
+	err := os.Rename(r.path("disk/out.json"), r.path(fmt.Sprintf("disk/out.json.moved-%d", r.log.len())))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func blockOutput(r *rig) error {
