@@ -40,6 +40,7 @@ func (e *Engine) keepCheckpoints(ctx context.Context) {
 	defer first.Stop()
 	failed := false
 	patience := firstPatience
+	last, told := time.Now(), false
 	for {
 		select {
 		case <-tick.C:
@@ -54,7 +55,10 @@ func (e *Engine) keepCheckpoints(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, errNotAtRest):
-			e.log.Debug("no checkpoint: the pipeline does not come to rest", "within", patience)
+			if since := time.Since(last); since >= maxPatience && !told {
+				told = true
+				e.log.Warn("no checkpoint, as the pipeline does not come to rest: after a crash what was read meanwhile comes again; look for an output that is down, or a script that sends itself events", "for", since.Round(time.Second))
+			}
 			e.rest(ctx, patience)
 			patience = min(2*patience, maxPatience)
 			continue
@@ -63,7 +67,10 @@ func (e *Engine) keepCheckpoints(ctx context.Context) {
 		case err == nil && failed:
 			e.log.Info("checkpoints are saved again")
 		}
-		failed = err != nil
+		if told {
+			e.log.Info("checkpoints are taken again", "after", time.Since(last).Round(time.Second))
+		}
+		failed, last, told = err != nil, time.Now(), false
 		patience = firstPatience
 		e.rest(ctx, stateShare*held-checkpointEvery)
 	}

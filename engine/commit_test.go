@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -263,6 +266,24 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	}
 }
 
+// syncBuffer is a log that several goroutines write to.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // While an output is down nothing is saved that would lose or double a record, and records that do not need it go on.
 func TestStateWhileAnOutputIsDown(t *testing.T) {
 	dir := t.TempDir()
@@ -270,6 +291,8 @@ func TestStateWhileAnOutputIsDown(t *testing.T) {
 		p := &counting{pause: time.Millisecond}
 		b := newStateBench(t, dir, 20_000, 1, p)
 		var down atomic.Bool
+		var log syncBuffer
+		b.parts.Log = slog.New(slog.NewTextHandler(&log, nil))
 		b.out.fail = func(batch []Event) (int, error) {
 			if down.Load() {
 				return 0, errors.New("down")
@@ -283,7 +306,7 @@ func TestStateWhileAnOutputIsDown(t *testing.T) {
 		go func() { ended <- b.engine.Run(t.Context(), true) }()
 		time.Sleep(3 * time.Second)
 		down.Store(true)
-		time.Sleep(20 * time.Second)
+		time.Sleep(70 * time.Second)
 		all, err := OpenCheckpoints(filepath.Join(dir, "checkpoint.json"))
 		if err != nil {
 			t.Fatal(err)
@@ -298,6 +321,11 @@ func TestStateWhileAnOutputIsDown(t *testing.T) {
 		}
 		if n, _ := p.total(); n != 20_000 {
 			t.Errorf("got %d", n)
+		}
+		for _, want := range []string{"no checkpoint, as the pipeline does not come to rest", "checkpoints are taken again"} {
+			if strings.Count(log.String(), want) != 1 {
+				t.Errorf("the log does not say once %q:\n%s", want, log.String())
+			}
 		}
 	})
 }

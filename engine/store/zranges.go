@@ -110,19 +110,25 @@ func (r *zinterval) ranks(z *zset) (i, j int) {
 	return i, max(i, j)
 }
 
-func (c *call) zcount(by zorder) Reply {
+// zspan returns the sorted set at the first key and the ranks i to j that lie in the interval of the next two arguments. A
+// key that is not there has none.
+func (c *call) zspan(by zorder) (z *zset, e *entry, i, j int, bad *Reply) {
 	r, bad := interval(by, c.args[2], c.args[3])
 	if bad != nil {
-		return *bad
+		return nil, nil, 0, 0, bad
 	}
-	z, e, bad := typed[*zset](c, c.args[1])
+	z, e, bad = typed[*zset](c, c.args[1])
+	if bad == nil && e != nil {
+		i, j = r.ranks(z)
+	}
+	return z, e, i, j, bad
+}
+
+func (c *call) zcount(by zorder) Reply {
+	_, _, i, j, bad := c.zspan(by)
 	if bad != nil {
 		return *bad
 	}
-	if e == nil {
-		return integer(0)
-	}
-	i, j := r.ranks(z)
 	return integer(int64(j - i))
 }
 
@@ -238,18 +244,13 @@ func (z *zset) slice(i, j int, rev bool) []*znode {
 }
 
 func (c *call) zremRange(by zorder) Reply {
-	r, bad := interval(by, c.args[2], c.args[3])
-	if bad != nil {
-		return *bad
-	}
-	z, e, bad := typed[*zset](c, c.args[1])
+	z, e, i, j, bad := c.zspan(by)
 	if bad != nil {
 		return *bad
 	}
 	if e == nil {
 		return integer(0)
 	}
-	i, j := r.ranks(z)
 	for _, n := range z.slice(i, j, false) {
 		z.remove(n)
 	}
