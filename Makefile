@@ -28,7 +28,7 @@ test:
 
 ## bench: measure, and write test/bench/RESULTS.md
 bench: build
-	@sh test/setup.sh
+	@PARTS='softflowd:softflowd nfpcapd:nfdump' sh test/setup.sh
 	$(GO) run ./test/bench
 
 ## fuzz: each fuzz target for TIME (60s); ONLY=regexp chooses targets, as in ONLY=lazyjson

@@ -19,11 +19,11 @@ import (
 )
 
 var (
-	lines  = flag.Int("n", 300_000, "events")
-	rounds = flag.Int("rounds", 5, "runs of each, in turn")
-	only   = flag.String("only", "", "letters of the workloads, k for what safety costs, s for Redis and the store; all if empty")
-	out    = flag.String("o", "test/bench/RESULTS.md", "file for the results; - is standard output")
-	binary = flag.String("bin", "bin/dragonfly", "the program")
+	lines   = flag.Int("n", 300_000, "events")
+	rounds  = flag.Int("rounds", 5, "runs of each, in turn")
+	only    = flag.String("only", "", "letters of the workloads, k for what safety costs, p for packets, s for Redis and the store; all if empty")
+	out     = flag.String("o", "test/bench/RESULTS.md", "file for the results; - is standard output")
+	program = flag.String("bin", "bin/dragonfly", "the program")
 )
 
 // workload is one pipeline: the analyzers behind a filter that passes everything on, and the same work for LuaJIT.
@@ -81,7 +81,7 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	bin, err := filepath.Abs(*binary)
+	bin, err := filepath.Abs(*program)
 	if err != nil {
 		return err
 	}
@@ -127,6 +127,11 @@ func run() error {
 		}
 		if err != nil {
 			return fmt.Errorf("safety: %w", err)
+		}
+	}
+	if *only == "" || strings.Contains(*only, "p") {
+		if err := packetBench(&report, dir, bin); err != nil {
+			return fmt.Errorf("packets: %w", err)
 		}
 	}
 	if *only == "" || strings.Contains(*only, "s") {
