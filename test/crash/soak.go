@@ -76,18 +76,47 @@ func (r *rig) forget() error {
 		s.forget(first + len(events))
 	}
 	r.cuts, r.saved = nil, nil
-	from := r.log.len()
+	both := []*directory{r.files, r.letters}
+	var old [2]map[uint64]bool
+	for i, d := range both {
+		old[i] = r.held(d)
+	}
 	if err := r.signal(syscall.SIGUSR1); err != nil {
 		return err
 	}
-	for _, d := range []*directory{r.files, r.letters} {
-		old := filepath.Join(d.dir, d.name)
-		r.await("the rotation of "+old, from, "rotated file: "+old)
+	for i, d := range both {
+		if !r.until(patience, func() bool { return !overlap(r.held(d), old[i]) }) {
+			r.fail("timed out: the process goes on writing to the rotated file of %s", filepath.Join(d.dir, d.name))
+		}
 		if err := d.forget(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// held returns the inodes of the output's files, also moved or deleted ones, that the process has open.
+func (r *rig) held(d *directory) map[uint64]bool {
+	inodes := map[uint64]bool{}
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", r.child.cmd.Process.Pid))
+	for _, fd := range fds {
+		if link, err := os.Readlink(fd); err != nil || !strings.HasPrefix(link, filepath.Join(d.dir, d.name)) {
+			continue
+		}
+		if info, err := os.Stat(fd); err == nil && info.Mode().IsRegular() {
+			inodes[info.Sys().(*syscall.Stat_t).Ino] = true
+		}
+	}
+	return inodes
+}
+
+func overlap(a, b map[uint64]bool) bool {
+	for k := range a {
+		if b[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // forget deletes the files that were rotated away.

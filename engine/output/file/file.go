@@ -261,7 +261,7 @@ func (o *output) follow() error {
 	if o.same() {
 		return nil
 	}
-	return o.reopen()
+	return o.anew()
 }
 
 // same reports whether the path still leads to the open file.
@@ -295,16 +295,22 @@ func (o *output) Reopen() error {
 		return nil
 	}
 	if !o.same() {
-		return o.reopen()
+		return o.anew()
 	}
 	return o.rotate()
+}
+
+// anew opens the path when something else has moved or deleted the file.
+func (o *output) anew() error {
+	o.log.Info("the file was moved or deleted: a new one is begun", "path", filepath.Join(o.dir, o.name))
+	return o.reopen()
 }
 
 // rotate renames the file and opens a new one.
 func (o *output) rotate() error {
 	name, err := o.moveAside()
-	if errors.Is(err, fs.ErrNotExist) { // somebody else has moved it
-		return o.reopen()
+	if errors.Is(err, fs.ErrNotExist) {
+		return o.anew()
 	}
 	if err != nil {
 		return err
