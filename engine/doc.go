@@ -87,6 +87,22 @@
 // the gate and at last the source wait with it. The command opens the store before the process gives up its rights and closes it after the
 // last engine: reloads do not touch it.
 //
+// # Packets
+//
+//	frame ─▶ packet.Decoder ─▶ flow.Meter ─▶ app.Conn ─▶ EVE events ─▶ emit
+//
+// The inputs flow:// (AF_PACKET rings) and pcap:// (capture files) make the events that Suricata would: a Decoder
+// (engine/packet) takes frames apart, through tags, tunnels and fragments, into packets; a Meter (engine/flow) keeps the table of
+// bidirectional flows, and gives payloads to the flow's Conn (engine/app), which recognises the protocol and reports names,
+// requests, certificates and fingerprints. Each worker of such an input has its own Decoder and Meter, which share nothing: the
+// kernel (fanout) or the reader spreads packets by a symmetric hash of the flow. Flows are pointer-free and in slabs, so that
+// the garbage collector does not see them; the table is bounded, and evicts unanswered flows first. What was malformed, not
+// metered or evicted is counted by kind: packets in = packets in flows + counted.
+//
+// Metering a file is deterministic: the checkpoint of pcap:// is how many of its events are acked, and after a crash it is
+// metered again without emitting those. A live source cannot wait: what the ring loses the kernel counts, and the counter is in
+// the ledger's metrics.
+//
 // # Life of an engine
 //
 // New checks and wires; Open opens inputs and outputs, loads scripts and runs setup() - all that may need rights or paths
@@ -103,6 +119,8 @@
 //	engine/lazyjson    validates and indexes JSON
 //	engine/input/*     one package per scheme; import engine (and engine/input/lines), never each other
 //	engine/output/*    one package per scheme; import engine
+//	engine/packet      frames into packets; engine/packet/pcap: capture files; engine/packet/filter: BPF expressions
+//	engine/flow        packets into flows and EVE events; engine/flow/feature: feature vectors; engine/app: what is in the streams
 //	engine/store       the embedded store; engine/store/remote: Redis servers
 //	engine/model       evaluates trained models; engine/domain: names; engine/sketch: statistics in bounded memory
 //	engine/deadletter  dead letters: reading them, what was done with them, requests to replay them
