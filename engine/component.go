@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -131,17 +133,20 @@ type OutputKind struct {
 
 // Params is what a constructor gets: one row of config.lua and the services of the engine.
 type Params struct {
-	Tag         string                                // name of the row
-	URI         string                                // as written, references resolved: "tail:///var/log/suricata/eve.json<"
-	Scheme      string                                // "tail"
-	Address     string                                // what follows "scheme://": "/var/log/suricata/eve.json<"
-	Options     Values                                // the row's other keys, checked against the kind's Options, defaults filled in
-	Root        string                                // absolute path of ROOT
-	LogDir      string                                // relative paths of file://, tail:// resolve here
-	RunDir      string                                // relative paths of sockets resolve here
-	Log         *slog.Logger                          // has the row's tag already
-	Checkpoints *Checkpoints                          // inputs only; never nil
-	Counter     func(name, help string) *atomic.Int64 // a counter of this row in /metrics, /ledger and the exit report: Counter("datagrams_dropped_total", "...")
+	Tag         string                                                               // name of the row
+	URI         string                                                               // as written, references resolved: "tail:///var/log/suricata/eve.json<"
+	Scheme      string                                                               // "tail"
+	Address     string                                                               // what follows "scheme://": "/var/log/suricata/eve.json<"
+	Options     Values                                                               // the row's other keys, checked against the kind's Options, defaults filled in
+	Root        string                                                               // absolute path of ROOT
+	LogDir      string                                                               // relative paths of file://, tail:// resolve here
+	RunDir      string                                                               // relative paths of sockets resolve here
+	Log         *slog.Logger                                                         // has the row's tag already
+	Checkpoints *Checkpoints                                                         // inputs only; never nil
+	Dial        func(ctx context.Context, network, address string) (net.Conn, error) // connects; works in a chroot, counts as a use of the network
+	Roots       *x509.CertPool                                                       // who may sign certificates of servers; nil: as the system has it
+	Read        func(path string) ([]byte, error)                                    // reads a file that a row names, relative to ROOT (certificates); for New only
+	Counter     func(name, help string) *atomic.Int64                                // a counter of this row in /metrics, /ledger and the exit report: Counter("datagrams_dropped_total", "...")
 }
 
 // Option declares one key of a row: it is checked, filled in and documented from this.

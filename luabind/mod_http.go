@@ -3,6 +3,7 @@ package luabind
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -156,6 +157,9 @@ func (l *Loader) clients(insecure bool) *http.Client {
 	}
 	return *c
 }
+
+// Roots returns who may sign the certificates of servers; nil is the system's.
+func (l *Loader) Roots() *x509.CertPool { return l.roots }
 
 // Dial connects to an address, looking into hosts before DNS.
 func (l *Loader) Dial(ctx context.Context, network, address string) (net.Conn, error) {
