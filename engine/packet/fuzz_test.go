@@ -20,7 +20,7 @@ func FuzzDecode(f *testing.F) {
 	overIP := [][]byte{four, six}
 	overIP = append(overIP, parts(false, 1, dns("01234567890123456789"), 0, 8, 16)...)
 	overIP = append(overIP, parts(true, 1, dns("01234567890123456789"), 0, 8, 16)...)
-	for _, inner := range [][]byte{
+	overIP = append(overIP,
 		ip4(IPIP, four), ip4(IPv6IP, six), ip6(IPIP, four), ip4(GRE, cat(bytesOf("b000 0800 000000000000000000000000"), four)),
 		ip4(GRE, cat(bytesOf("1000 88be 00000001 1005 0000 00000000"), eth(0x0800, four))),
 		ip4(GRE, cat(bytesOf("1000 22eb 00000001 2005 0000 00000000 0000 0001 0000000000000000"), eth(0x0800, four))),
@@ -31,9 +31,7 @@ func FuzzDecode(f *testing.F) {
 		ip4(ICMP, cat(bytesOf("0301 0000 00000000"), four)), ip6(ICMPv6, cat(bytesOf("0200 0000 00000500"), six)),
 		ip6(0, cat(bytesOf("2b 00 000000000000 33 00 000000000000 3c 01 00000000 00000000 06 00 000000000000"), tcp("GET"))),
 		ip4(SCTP, make([]byte, 20)), ip4(ESP, make([]byte, 20)), ip4options(TCP, bytesOf("94040000"), tcp("")),
-	} {
-		overIP = append(overIP, inner)
-	}
+	)
 	f.Add(uint16(101), uint16(0), capture(overIP...))
 	f.Add(uint16(101), uint16(7), capture(overIP...))
 	var overEthernet [][]byte

@@ -15,7 +15,9 @@ func TestDecodeLooksIntoTunnels(t *testing.T) {
 	vxlan := func(kind int, payload []byte) []byte {
 		return ip4(UDP, udp(9, 4789, cat(bytesOf("08000000 00000100"), eth(kind, payload))))
 	}
-	geneve := func(header string, payload []byte) []byte { return ip4(UDP, udp(9, 6081, cat(bytesOf(header), payload))) }
+	geneve := func(header string, payload []byte) []byte {
+		return ip4(UDP, udp(9, 6081, cat(bytesOf(header), payload)))
+	}
 	teredo := func(payload []byte) []byte { return ip4(UDP, udp(9, 3544, payload)) }
 	for _, c := range []struct {
 		name  string
