@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 const (
 	maxSpare     = 16  // datagrams whose memory is kept for later ones
@@ -27,6 +30,8 @@ type datagram struct {
 	head         []byte  // as in fragment, of the first fragment
 	before       int     // as in fragment, of the first fragment
 	size         int     // what is accounted for in fragments.bytes
+	end          int32   // of the piece that reaches furthest
+	sum          int32   // of the sizes of pieces
 	count        int     // fragments kept
 	last         bool    // the last fragment has come
 }
@@ -108,7 +113,8 @@ func (g *datagram) insert(f *fragment) (kept, overlap bool) {
 		}
 		if found {
 			if p.trim >= p.size {
-				g.pieces = append(g.pieces[:i], g.pieces[i+1:]...)
+				g.sum -= p.size
+				g.pieces = slices.Delete(g.pieces, i, i+1)
 			}
 			break
 		}
@@ -118,13 +124,8 @@ func (g *datagram) insert(f *fragment) (kept, overlap bool) {
 	}
 	n := piece{offset: offset + trim, size: end - offset - trim, at: int32(len(g.data)), more: f.more}
 	g.data = append(g.data, f.data[trim:]...)
-	i := len(g.pieces)
-	for i > 0 && g.pieces[i-1].offset > n.offset {
-		i--
-	}
-	g.pieces = append(g.pieces, piece{})
-	copy(g.pieces[i+1:], g.pieces[i:])
-	g.pieces[i] = n
+	g.pieces = slices.Insert(g.pieces, g.search(n.offset+1), n)
+	g.sum, g.end = g.sum+n.size, max(g.end, end)
 	if n.offset == 0 {
 		g.head, g.before = append(g.head[:0], f.head...), f.before
 		if f.key.v6 {
@@ -136,17 +137,22 @@ func (g *datagram) insert(f *fragment) (kept, overlap bool) {
 	return true, overlap
 }
 
-// first is the piece to compare a fragment at offset with first: the one before the first at or behind it.
+// first is the piece to compare a fragment at offset with first: the one before those at or behind it, or the very first
+// one where there are none. Pieces that end before offset decide nothing: a fragment behind all of them is not compared.
 func (g *datagram) first(offset int32) int {
-	if offset == 0 {
-		return 0
+	if offset >= g.end {
+		return len(g.pieces)
 	}
-	for i := range g.pieces {
-		if g.pieces[i].offset >= offset {
-			return max(0, i-1)
-		}
+	if i := g.search(offset); offset > 0 && i < len(g.pieces) {
+		return max(0, i-1)
 	}
 	return 0
+}
+
+// search is the first piece at or behind offset.
+func (g *datagram) search(offset int32) int {
+	i, _ := slices.BinarySearchFunc(g.pieces, offset, func(p piece, offset int32) int { return int(p.offset - offset) })
+	return i
 }
 
 // windows compares a fragment with piece i. done: nothing of the fragment is wanted. found: this piece decides, and the
@@ -155,6 +161,8 @@ func (g *datagram) windows(i int, offset, end int32) (trim int32, done, found bo
 	p := &g.pieces[i]
 	stop := p.offset + p.size
 	switch {
+	case p.offset >= end: // and so are all behind it
+		return 0, false, true
 	case offset >= p.offset && end <= stop:
 		return 0, true, false
 	case offset < p.offset && end > stop:
@@ -178,7 +186,7 @@ func (g *datagram) bsd(i int, offset, end int32) (trim int32, done, found bool) 
 			return 0, true, false
 		}
 		trim = stop - offset
-	} else if end > p.offset+p.trim {
+	} else {
 		p.trim = max(p.trim, end-p.offset)
 	}
 	if i+1 < len(g.pieces) {
@@ -191,7 +199,7 @@ func (g *datagram) bsd(i int, offset, end int32) (trim int32, done, found bool) 
 
 // complete reports whether g has no hole, and the length of its data.
 func (g *datagram) complete() (n int, ok bool) {
-	if !g.last || len(g.pieces) == 0 || g.pieces[0].offset != 0 {
+	if !g.last || g.sum < g.end || g.pieces[0].offset != 0 {
 		return 0, false
 	}
 	var end int32

@@ -97,7 +97,7 @@ func (d *Decoder) reassemble(l *layer, h *header, f *fragment) {
 	}
 	if !kept {
 		d.counts[fragmentsDropped]++
-		if len(g.pieces) == 0 {
+		if g.count == 0 {
 			d.frags.remove(g)
 		}
 		return
