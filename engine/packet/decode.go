@@ -168,6 +168,7 @@ type header struct {
 	src, dst Addr
 	v6       bool
 	proto    uint8
+	at       int // where it begins in layer.whole
 	length   int // of it, with options and extensions
 	total    int // of the packet
 	missing  int // bytes of the packet that were not captured

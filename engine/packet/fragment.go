@@ -46,7 +46,7 @@ func (d *Decoder) fragment4(l *layer, h *header, b []byte, offset int, more bool
 	d.reassemble(l, h, &fragment{
 		key: fragmentKey{src: h.src, dst: h.dst, id: uint32(binary.BigEndian.Uint16(b[4:])), vlan: l.vlan, proto: h.proto,
 			depth: l.depth},
-		head: b[:h.length], data: b[h.length:], offset: offset, more: more, before: len(l.whole) - len(b) + l.before,
+		head: b[:h.length], data: b[h.length:], offset: offset, more: more, before: h.at + l.before,
 	})
 }
 
@@ -62,7 +62,7 @@ func (d *Decoder) fragment6(l *layer, h *header, b []byte, next, offset int, mor
 	d.reassemble(l, h, &fragment{
 		key:  fragmentKey{src: h.src, dst: h.dst, id: binary.BigEndian.Uint32(b[h.length+4:]), vlan: l.vlan, depth: l.depth, v6: true},
 		head: b[:h.length], next: next, proto: b[h.length], data: b[start:], offset: offset, more: more,
-		before: len(l.whole) - len(b) + l.before,
+		before: h.at + l.before,
 	})
 }
 

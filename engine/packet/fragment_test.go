@@ -76,6 +76,8 @@ func TestFragmentsCountTheLinkLayer(t *testing.T) {
 		{"vlan, last first", [][]byte{eth(0x8100, cat(bytesOf("0005 86dd"), ip6part(UDP, 1, 48, false, datagram[48:]))),
 			eth(0x8100, cat(bytesOf("0005 86dd"), ip6part(UDP, 1, 0, true, datagram[:48])))},
 			"- ipv6.fragments fragments.held\nvlan 5 of 2 158/140 fd00::1 fd00::2 udp 1000 53 header 48"},
+		{"padding", [][]byte{cat(eth(0x0800, ip4part(UDP, 1, 0, true, datagram[:8])), make([]byte, 18)), eth(0x0800, ip4part(UDP, 1, 8, false, datagram[8:]))},
+			"- ipv4.fragments fragments.held\nof 2 134/120 10.0.0.1 10.0.0.2 udp 1000 53 header 28"},
 		{"in a tunnel", [][]byte{eth(0x0800, ip4(IPIP, ip4part(UDP, 1, 0, true, datagram[:48]))), eth(0x0800, ip4(IPIP, ip4part(UDP, 1, 48, false, datagram[48:])))},
 			"- ipv4.fragments fragments.held\n[1 tunnel 2] of 2 120/120 10.0.0.1 10.0.0.2 udp 1000 53 header 28"},
 		{"a tunnel in fragments", [][]byte{eth(0x0800, ip4part(IPIP, 1, 0, true, ip4(UDP, datagram)[:48])), eth(0x0800, ip4part(IPIP, 1, 48, false, ip4(UDP, datagram)[48:]))},

@@ -27,7 +27,7 @@ func (d *Decoder) ipv4(l *layer, b []byte) {
 		d.malformed(ipv4Version)
 		return
 	}
-	h := header{length: int(b[0]&15) * 4, total: int(binary.BigEndian.Uint16(b[2:])), proto: b[9]}
+	h := header{at: len(l.whole) - len(b), length: int(b[0]&15) * 4, total: int(binary.BigEndian.Uint16(b[2:])), proto: b[9]}
 	if h.length < 20 {
 		d.malformed(ipv4HeaderTooSmall)
 		return
@@ -86,7 +86,7 @@ func (d *Decoder) ipv6(l *layer, b []byte) {
 		d.malformed(ipv6Version)
 		return
 	}
-	h := header{v6: true, length: 40, total: 40 + int(binary.BigEndian.Uint16(b[4:])), proto: b[6]}
+	h := header{at: len(l.whole) - len(b), v6: true, length: 40, total: 40 + int(binary.BigEndian.Uint16(b[4:])), proto: b[6]}
 	if h.total > len(b) {
 		h.missing = h.total - len(b)
 		if h.missing > l.cut {
