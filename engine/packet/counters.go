@@ -186,7 +186,7 @@ var names = [lastCounter]string{
 // frames.decoded (with packets), frames.other (without IP), frames.fragment (of a datagram that gave no packet yet) and
 // frames.malformed. The kinds other.* and those named after a protocol also count inside tunnels whose outer packet is
 // decoded; malformed is their sum. ipv4.fragments and ipv6.fragments together are the fragments used in datagrams, held,
-// lost (with a datagram that timed out, was evicted or too large) and dropped (repeated, cut, beyond the largest datagram).
+// lost (with a datagram that timed out, was evicted or too large) and dropped (repeated, empty, beyond the largest datagram).
 func (d *Decoder) Counters() []Counter {
 	out := make([]Counter, 0, len(names))
 	for i, name := range names {

@@ -41,6 +41,7 @@ type piece struct {
 	offset, size int32 // in the datagram
 	trim         int32 // bytes of its beginning that later fragments replace
 	at           int32 // in datagram.data
+	have         int32 // bytes that are there; below size where the capture cut it off
 	more         bool
 }
 
@@ -96,7 +97,7 @@ func (f *fragments) remove(g *datagram) {
 // insert adds f where the policy wants some of it: of Windows for IPv4, of BSD for IPv6, as Suricata does by default. It
 // reports whether something was kept, and whether f overlaps what was there.
 func (g *datagram) insert(f *fragment) (kept, overlap bool) {
-	offset, end, trim := int32(f.offset), int32(f.offset+len(f.data)), int32(0)
+	offset, end, trim := int32(f.offset), int32(f.offset+f.size), int32(0)
 	for i := g.first(offset); i < len(g.pieces); i++ {
 		p := &g.pieces[i]
 		if offset < p.offset+p.size && p.offset < end {
@@ -122,8 +123,9 @@ func (g *datagram) insert(f *fragment) (kept, overlap bool) {
 	if trim >= end-offset {
 		return false, overlap
 	}
-	n := piece{offset: offset + trim, size: end - offset - trim, at: int32(len(g.data)), more: f.more}
-	g.data = append(g.data, f.data[trim:]...)
+	data := f.data[min(int(trim), len(f.data)):]
+	n := piece{offset: offset + trim, size: end - offset - trim, at: int32(len(g.data)), have: int32(len(data)), more: f.more}
+	g.data = append(g.data, data...)
 	g.pieces = slices.Insert(g.pieces, g.search(n.offset+1), n)
 	g.sum, g.end = g.sum+n.size, max(g.end, end)
 	if n.offset == 0 {
@@ -213,8 +215,9 @@ func (g *datagram) complete() (n int, ok bool) {
 }
 
 // build writes the packet into buf, or into a larger one: the headers, then at most n bytes of data. What comes behind the
-// piece that says that it is the last is left out.
-func (g *datagram) build(buf []byte, n int) []byte {
+// piece that says that it is the last is left out. captured is how long the packet is before the first byte that a capture
+// cut off.
+func (g *datagram) build(buf []byte, n int) (packet []byte, captured int) {
 	head := len(g.head)
 	if cap(buf) < head+n {
 		buf = make([]byte, head+n, head+n+1024)
@@ -224,6 +227,7 @@ func (g *datagram) build(buf []byte, n int) []byte {
 	data := buf[head:]
 	clear(data)
 	var end, last int32
+	whole := int32(n)
 	more := true
 	for i := range g.pieces {
 		p := &g.pieces[i]
@@ -237,7 +241,12 @@ func (g *datagram) build(buf []byte, n int) []byte {
 		if p.offset == 0 {
 			trim = 0
 		}
-		copy(data[p.offset+trim:], g.data[p.at+trim:p.at+p.size])
+		if p.have > trim {
+			copy(data[p.offset+trim:], g.data[p.at+trim:p.at+p.have])
+		}
+		if p.have < p.size {
+			whole = min(whole, p.offset+p.have)
+		}
 		if p.offset == 0 {
 			end = p.size
 		} else {
@@ -252,5 +261,5 @@ func (g *datagram) build(buf []byte, n int) []byte {
 		binary.BigEndian.PutUint16(buf[2:], uint16(len(buf)))
 		buf[6], buf[7] = 0, 0
 	}
-	return buf
+	return buf, head + int(min(whole, end))
 }

@@ -123,13 +123,17 @@ func TestDatagramAgreesWithPlainRules(t *testing.T) {
 			more := random.IntN(5) > 0
 			told = append(told, [3]int{offset, size})
 			data := bytes.Repeat([]byte{byte('a' + i)}, size)
-			g.insert(&fragment{key: g.key, head: make([]byte, 40), data: data, offset: offset, more: more})
+			g.insert(&fragment{key: g.key, head: make([]byte, 40), data: data, size: size, offset: offset, more: more})
 			model.insert(offset, data, more)
 			want := model.whole()
 			n, ok := g.complete()
 			var got []byte
 			if ok {
-				got = g.build(nil, n)[40:]
+				b, captured := g.build(nil, n)
+				if captured != len(b) {
+					t.Fatalf("%d of %d bytes captured", captured, len(b))
+				}
+				got = b[40:]
 			}
 			if ok != (want != nil) || !bytes.Equal(got, want) {
 				t.Fatalf("v6 %v, fragments %v:\n got %q\nwant %q", v6, told, got, want)

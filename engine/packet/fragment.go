@@ -20,6 +20,7 @@ type fragment struct {
 	next   int    // IPv6: where in head is written what the data is
 	proto  uint8  // IPv6: what the data is
 	data   []byte
+	size   int // of the data; above len(data) where the capture cut it off
 	offset int
 	more   bool // others follow
 	before int  // bytes of the link layer in front of head
@@ -46,7 +47,7 @@ func (d *Decoder) fragment4(l *layer, h *header, b []byte, offset int, more bool
 	d.reassemble(l, h, &fragment{
 		key: fragmentKey{src: h.src, dst: h.dst, id: uint32(binary.BigEndian.Uint16(b[4:])), vlan: l.vlan, proto: h.proto,
 			depth: l.depth},
-		head: b[:h.length], data: b[h.length:], offset: offset, more: more, before: h.at + l.before,
+		head: b[:h.length], data: b[h.length:], size: h.total - h.length, offset: offset, more: more, before: h.at + l.before,
 	})
 }
 
@@ -61,7 +62,8 @@ func (d *Decoder) fragment6(l *layer, h *header, b []byte, next, offset int, mor
 	}
 	d.reassemble(l, h, &fragment{
 		key:  fragmentKey{src: h.src, dst: h.dst, id: binary.BigEndian.Uint32(b[h.length+4:]), vlan: l.vlan, depth: l.depth, v6: true},
-		head: b[:h.length], next: next, proto: b[h.length], data: b[start:], offset: offset, more: more,
+		head: b[:h.length], next: next, proto: b[h.length], data: b[start:], size: h.total - start, offset: offset,
+		more:   more,
 		before: h.at + l.before,
 	})
 }
@@ -73,8 +75,6 @@ func (d *Decoder) reassemble(l *layer, h *header, f *fragment) {
 	}
 	if h.missing > 0 {
 		d.counts[fragmentsCut]++
-		d.counts[fragmentsDropped]++
-		return
 	}
 	d.expire(d.frame.Time)
 	g := d.frags.table[f.key]
@@ -126,21 +126,21 @@ func (d *Decoder) whole(l *layer, g *datagram, n int) {
 		d.lose(g, datagramsTooLarge)
 		return
 	}
-	buf := g.build(d.frags.rebuilt[d.nested], n)
+	buf, captured := g.build(d.frags.rebuilt[d.nested], n)
 	d.frags.rebuilt[d.nested] = buf
 	d.nested++
 	d.counts[fragmentsHeld] -= uint64(g.count)
 	d.counts[fragmentsUsed] += uint64(g.count)
 	in := *l
-	in.whole, in.cut, in.before, in.fragments = buf, 0, g.before, uint16(min(g.count, 0xffff))
+	in.whole, in.cut, in.before, in.fragments = buf[:captured], len(buf)-captured, g.before, uint16(min(g.count, 0xffff))
 	v6 := g.key.v6
 	d.frags.remove(g)
 	if v6 {
 		d.counts[ipv6Reassembled]++
-		d.ipv6(&in, buf)
+		d.ipv6(&in, in.whole)
 	} else {
 		d.counts[ipv4Reassembled]++
-		d.ipv4(&in, buf)
+		d.ipv4(&in, in.whole)
 	}
 }
 

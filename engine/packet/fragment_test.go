@@ -240,6 +240,42 @@ func TestFragmentsNest(t *testing.T) {
 	}
 }
 
+// TestFragmentsThatWereCut gives the packet as if it were whole, with the payload up to the first byte that is not there.
+func TestFragmentsThatWereCut(t *testing.T) {
+	datagram := dns(strings.Repeat("x", 192)) // 200 bytes
+	for _, v6 := range []bool{false, true} {
+		for _, keep := range []int{62, 56, 52, 48} { // with IPv6's headers: 14, 8, 4, 0 bytes of the fragment
+			d := NewDecoder()
+			var got []Packet
+			for _, b := range parts(v6, 1, datagram, 0, 80, 160) {
+				frame := Frame{LinkType: 101, Data: b[:min(keep, len(b))], Len: len(b)}
+				got = d.Decode(&frame, got)
+				consistent(t, d)
+			}
+			head, there := 20, keep-20
+			if v6 {
+				head, there = 40, keep-48
+			}
+			if there < 4 {
+				if len(got) != 0 || d.counts[udpHeaderTooSmall] != 1 {
+					t.Errorf("v6 %v, %d bytes: got %d packets, want udp.hlen_too_small", v6, keep, len(got))
+				}
+				continue
+			}
+			if len(got) != 1 {
+				t.Fatalf("v6 %v, %d bytes: got %d packets", v6, keep, len(got))
+			}
+			p := got[0]
+			if int(p.Bytes) != head+200 || p.IPBytes != p.Bytes || p.PayloadLen != 192 || p.SrcPort != 1000 || p.Fragments != 3 {
+				t.Errorf("v6 %v, %d bytes: got %s", v6, keep, show(&p))
+			}
+			if want := strings.Repeat("x", max(0, there-8)); string(p.Payload) != want {
+				t.Errorf("v6 %v, %d bytes: got payload %q, want %q", v6, keep, p.Payload, want)
+			}
+		}
+	}
+}
+
 // TestDecodeAllocatesNothing in the steady state, with fragments and tunnels.
 func TestDecodeAllocatesNothing(t *testing.T) {
 	d := NewDecoder()

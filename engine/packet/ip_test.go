@@ -95,7 +95,7 @@ func TestDecodeReadsWhatWasCaptured(t *testing.T) {
 		{"half the ports", whole, 37, "- tcp.pkt_too_small"},
 		{"half of ip", whole, 33, "- ipv4.pkt_too_small"},
 		{"udp", eth(0x86dd, ip6(UDP, dns("0123456789"))), 60, "72/58 fd00::1 fd00::2 udp 1000 53 header 48 0 of 10"},
-		{"fragment", eth(0x0800, ip4part(UDP, 1, 0, true, dns("0123456789"))), 50, "- ipv4.fragments fragments.dropped fragments.cut"},
+		{"fragment", eth(0x0800, ip4part(UDP, 1, 0, true, dns("0123456789"))), 50, "- ipv4.fragments fragments.held fragments.cut"},
 		{"vxlan", tunnel, 110, "114/100 10.0.0.1 10.0.0.2 udp 5 4789 header 28 68 of 72\n" +
 			"[1 tunnel 3] 50/50 10.0.0.1 10.0.0.2 tcp 1000 80 flags 0x18 seq 16 ack 32 win 16384 header 40 \"012345\" 6 of 10"},
 	} {
