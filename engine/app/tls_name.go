@@ -1,0 +1,160 @@
+package app
+
+import (
+	"encoding/hex"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// badName is what stands for a name of which a value is not the text that it claims to be.
+const badName = "<X509Error: Invalid X.509 name>"
+
+// attributes are the types of attributes that names have, as EVE shows them; others are shown as OID(1.2.3).
+var attributes = map[string]string{
+	"2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.10": "O", "2.5.4.11": "OU",
+	"0.9.2342.19200300.100.1.25": "DC", "1.2.840.113549.1.9.1": "Email",
+
+	"0.9.2342.19200300.100.1.1": "uid",
+	"2.5.4.0":                   "objectClass", "2.5.4.1": "aliasedEntryName", "2.5.4.2": "knowledgeInformation",
+	"2.5.4.4": "surname", "2.5.4.5": "serialNumber", "2.5.4.9": "streetAddress", "2.5.4.12": "title",
+	"2.5.4.13": "description", "2.5.4.14": "searchGuide", "2.5.4.15": "businessCategory", "2.5.4.16": "postalAddress",
+	"2.5.4.17": "postalCode", "2.5.4.41": "name", "2.5.4.42": "givenName", "2.5.4.43": "initials",
+	"2.5.4.44": "generationQualifier", "2.5.4.45": "uniqueIdentifier", "2.5.4.46": "dnQualifier",
+	"1.3.6.1.4.1.311.60.2.1.1": "msJurisdictionLocality",
+	"1.3.6.1.4.1.311.60.2.1.2": "msJurisdictionStateOrProvince",
+	"1.3.6.1.4.1.311.60.2.1.3": "msJurisdictionCountry",
+	"1.2.840.113549.1.9.2":     "unstructuredName", "1.2.840.113549.1.9.3": "contentType",
+	"1.2.840.113549.1.9.4": "id-messageDigest", "1.2.840.113549.1.9.5": "signing-time",
+	"1.2.840.113549.1.9.7": "challengePassword", "1.2.840.113549.1.9.14": "extensionRequest",
+	"1.2.840.113549.1.9.15": "smimeCapabilities", "1.2.840.113549.1.9.20": "friendlyName",
+	// Extensions, which some authorities put into names.
+	"2.5.29.14": "subjectKeyIdentifier", "2.5.29.15": "keyUsage", "2.5.29.17": "subjectAltName",
+	"2.5.29.18": "issuerAltName", "2.5.29.19": "basicConstraints", "2.5.29.31": "crlDistributionPoints",
+	"2.5.29.32": "certificatePolicies", "2.5.29.35": "authorityKeyIdentifier", "2.5.29.37": "extendedKeyUsage",
+	"2.16.840.1.113730.1.1": "nsCertType", "2.16.840.1.113730.1.12": "nsSSLServerName", "2.16.840.1.113730.1.13": "nsComment",
+}
+
+// certName returns a distinguished name as text in its own order: "C=US, O=Example + OU=Web, CN=www.example.org". It ends
+// where the encoding is broken.
+func certName(name der) string {
+	var s strings.Builder
+	for {
+		set, ok := name.take(tagSet)
+		if !ok {
+			return s.String()
+		}
+		values := der{set}
+		for n := 0; ; n++ {
+			attr, ok := values.sequence()
+			if !ok && n == 0 {
+				return s.String()
+			}
+			if !ok {
+				break
+			}
+			kind, ok := attr.take(tagOID)
+			value, ok2 := attr.next()
+			if !ok || !ok2 {
+				if n == 0 {
+					return s.String()
+				}
+				break
+			}
+			text, ok := attributeValue(value)
+			if !ok {
+				return badName
+			}
+			switch {
+			case n > 0:
+				s.WriteString(" + ")
+			case s.Len() > 0:
+				s.WriteString(", ")
+			}
+			s.WriteString(attributeType(kind))
+			s.WriteByte('=')
+			s.WriteString(text)
+		}
+	}
+}
+
+// attributeType names an attribute.
+func attributeType(oid []byte) string {
+	dotted := oidString(oid)
+	if name, ok := attributes[dotted]; ok {
+		return name
+	}
+	return "OID(" + dotted + ")"
+}
+
+// attributeValue returns a value as text, or in hexadecimal if it is none. ok is false for text that is not encoded as it says.
+func attributeValue(e derElement) (text string, ok bool) {
+	switch e.tag {
+	case 7, 12, 18, 19, 20, 21, 22, 25, 26, 27: // ObjectDescriptor, UTF8, Numeric, Printable, T61, Videotex, IA5, Graphic, Visible, General
+		return string(e.content), utf8.Valid(e.content)
+	case 30: // BMPString
+		if len(e.content)%2 != 0 {
+			return "", false
+		}
+		units := make([]uint16, 0, len(e.content)/2)
+		for i := 0; i < len(e.content); i += 2 {
+			units = append(units, uint16(e.content[i])<<8|uint16(e.content[i+1]))
+		}
+		for i := 0; i < len(units); i++ {
+			if !utf16.IsSurrogate(rune(units[i])) {
+				continue
+			}
+			if i+1 == len(units) || utf16.DecodeRune(rune(units[i]), rune(units[i+1])) == utf8.RuneError {
+				return "", false
+			}
+			i++
+		}
+		return string(utf16.Decode(units)), true
+	}
+	return strings.ToUpper(hex.EncodeToString(e.content)), true
+}
+
+// maxArc bounds the numbers of an OID that are shown in decimal, in bytes.
+const maxArc = 32
+
+// oidString returns an object identifier with dots. With a number beyond all sense it is in hexadecimal.
+func oidString(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	s := strconv.AppendUint(nil, uint64(b[0]/40), 10)
+	if b[0] == 0 && len(b) == 1 {
+		return string(s)
+	}
+	s = strconv.AppendUint(append(s, '.'), uint64(b[0]%40), 10)
+	for i := 1; i < len(b); {
+		start := i
+		for i < len(b)-1 && b[i]&0x80 != 0 {
+			i++
+		}
+		i++
+		if i-start > maxArc {
+			return hex.EncodeToString(b)
+		}
+		s = append(append(s, '.'), arc(b[start:i])...)
+	}
+	return string(s)
+}
+
+// arc returns one number of an object identifier.
+func arc(b []byte) string {
+	if len(b) <= 9 {
+		n := uint64(0)
+		for _, c := range b {
+			n = n<<7 | uint64(c&0x7f)
+		}
+		return strconv.FormatUint(n, 10)
+	}
+	n := new(big.Int)
+	for _, c := range b {
+		n.Or(n.Lsh(n, 7), big.NewInt(int64(c&0x7f)))
+	}
+	return n.String()
+}
