@@ -23,9 +23,9 @@ const (
 	quicShort
 )
 
-// quic reads what is not encrypted of QUIC, with keys or without: one event for each packet with a long header up to the
+// quicFlow reads what is not encrypted of QUIC, with keys or without: one event for each packet with a long header up to the
 // hello of its side, as Suricata 7.0.10. Google QUIC up to Q046 shows its hello in the clear.
-type quic struct {
+type quicFlow struct {
 	cfg      *Config
 	keys     *quicKeys
 	side     [2]quicSide
@@ -41,15 +41,15 @@ type quicSide struct {
 	filled uint32
 }
 
-func newQUIC(c *Config) parser { return &quic{cfg: c} }
+func newQUIC(c *Config) parser { return &quicFlow{cfg: c} }
 
-func (q *quic) stream(Dir, []byte, at, func(*Event)) (int, bool) { return 0, false }
+func (q *quicFlow) stream(Dir, []byte, at, func(*Event)) (int, bool) { return 0, false }
 
-func (q *quic) gap(Dir, int) bool { return false }
+func (q *quicFlow) gap(Dir, int) bool { return false }
 
-func (q *quic) end(int64, func(*Event)) {}
+func (q *quicFlow) end(int64, func(*Event)) {}
 
-func (q *quic) datagram(dir Dir, b []byte, at at, found func(*Event)) (more bool) {
+func (q *quicFlow) datagram(dir Dir, b []byte, at at, found func(*Event)) (more bool) {
 	emit := func(body []byte) {
 		found(&Event{Type: "quic", Time: at.time, Packet: at.packet, Dir: dir, ByPacket: true, TxID: -1, Body: body})
 	}
@@ -59,7 +59,7 @@ func (q *quic) datagram(dir Dir, b []byte, at at, found func(*Event)) (more bool
 }
 
 // packet reads the first of the packets in b and takes it from there; false ends the datagram.
-func (q *quic) packet(dir Dir, b *[]byte, emit func([]byte)) bool {
+func (q *quicFlow) packet(dir Dir, b *[]byte, emit func([]byte)) bool {
 	h, ok := readQUICHeader(*b)
 	s := &q.side[dir]
 	if !ok || s.hello || h.kind == quicShort {

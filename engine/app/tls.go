@@ -45,10 +45,10 @@ const (
 	tlsHeartbeatClient
 )
 
-// tls reads SSL 2 to TLS 1.3 of one stream and reports its handshake with one event: when the server's certificate was seen,
+// tlsStream reads SSL 2 to TLS 1.3 of one stream and reports its handshake with one event: when the server's certificate was seen,
 // or, without one, with the first encrypted data; at the latest at the end of what can be read. TLS up to 1.2 that ends before
 // a certificate, and is not resumed, is not reported. All as in Suricata 7.0.10.
-type tls struct {
+type tlsStream struct {
 	cfg   *Config
 	from  string // protocol that the stream began with (STARTTLS, CONNECT); "" is none
 	flags tlsFlags
@@ -86,10 +86,10 @@ type tlsSide struct {
 	cert     *certificate
 }
 
-func newTLS(c *Config) parser { return &tls{cfg: c} }
+func newTLS(c *Config) parser { return &tlsStream{cfg: c} }
 
 // after says which protocol the stream spoke before TLS: "smtp" before STARTTLS.
-func (t *tls) after(proto string) { t.from = proto }
+func (t *tlsStream) after(proto string) { t.from = proto }
 
 // verdict is what became of some bytes.
 type verdict int
@@ -101,7 +101,7 @@ const (
 	recordBad   // nothing of this stream can be read any longer
 )
 
-func (t *tls) stream(dir Dir, b []byte, at at, found func(*Event)) (n int, more bool) {
+func (t *tlsStream) stream(dir Dir, b []byte, at at, found func(*Event)) (n int, more bool) {
 	if t.decided {
 		return len(b), false
 	}
@@ -130,28 +130,28 @@ func (t *tls) stream(dir Dir, b []byte, at at, found func(*Event)) (n int, more 
 
 // haveCertificate reports whether the certificate was seen that ends the interesting part: the server's, or the client's if
 // the server asked for it.
-func (t *tls) haveCertificate() bool {
+func (t *tlsStream) haveCertificate() bool {
 	if t.flags&tlsNeedsClientCert != 0 {
 		return t.side[ToServer].cert.named()
 	}
 	return t.side[ToClient].cert.named()
 }
 
-func (t *tls) gap(Dir, int) bool {
+func (t *tlsStream) gap(Dir, int) bool {
 	t.broken = true
 	return t.reportable()
 }
 
-func (t *tls) datagram(Dir, []byte, at, func(*Event)) bool { return false }
+func (t *tlsStream) datagram(Dir, []byte, at, func(*Event)) bool { return false }
 
-func (t *tls) end(time int64, found func(*Event)) {
+func (t *tlsStream) end(time int64, found func(*Event)) {
 	if !t.decided {
 		t.report(ToServer, at{time: time}, found)
 	}
 }
 
 // record reads one record, or as much of it as can be.
-func (t *tls) record(dir Dir, b []byte) (n int, v verdict) {
+func (t *tlsStream) record(dir Dir, b []byte) (n int, v verdict) {
 	s := &t.side[dir]
 	if !s.inside {
 		if b[0]&0xc0 != 0 {
@@ -190,7 +190,7 @@ func (t *tls) record(dir Dir, b []byte) (n int, v verdict) {
 }
 
 // header reads the 5 bytes before a record of SSL 3 and TLS.
-func (t *tls) header(dir Dir, b []byte) (n int, v verdict) {
+func (t *tlsStream) header(dir Dir, b []byte) (n int, v verdict) {
 	s := &t.side[dir]
 	before := s.version
 	seen := tlsClientHelloSeen
@@ -216,7 +216,7 @@ func (t *tls) header(dir Dir, b []byte) (n int, v verdict) {
 }
 
 // application takes note of encrypted data: the handshake is over, unless they are data of the client before it.
-func (t *tls) application() {
+func (t *tlsStream) application() {
 	if t.flags&tlsEarlyData != 0 && t.flags&tlsServerHelloSeen == 0 {
 		return
 	}
@@ -224,7 +224,7 @@ func (t *tls) application() {
 }
 
 // content reads a whole record; false: nothing after it can be read.
-func (t *tls) content(dir Dir, b []byte) bool {
+func (t *tlsStream) content(dir Dir, b []byte) bool {
 	switch t.side[dir].kind {
 	case tlsChangeCipherSpec:
 		t.flags |= tlsCipherSpecSeen
@@ -244,7 +244,7 @@ func (t *tls) content(dir Dir, b []byte) bool {
 }
 
 // messages reads the handshake messages of a record.
-func (t *tls) messages(dir Dir, b []byte) bool {
+func (t *tlsStream) messages(dir Dir, b []byte) bool {
 	s := &t.side[dir]
 	for len(b) > 0 {
 		if s.message {
@@ -289,7 +289,7 @@ func (s *tlsSide) keep(b []byte) {
 
 // handshake reads one message of n bytes, of which b are the first. Nothing changes any longer when all that is reported is
 // known: only whether the client sends a certificate may still be awaited.
-func (t *tls) handshake(dir Dir, kind byte, b []byte, n int) {
+func (t *tlsStream) handshake(dir Dir, kind byte, b []byte, n int) {
 	s := &t.side[dir]
 	settled := t.flags&tlsDone != 0 || t.side[ToClient].cert.named()
 	switch kind {
@@ -315,7 +315,7 @@ func (t *tls) handshake(dir Dir, kind byte, b []byte, n int) {
 }
 
 // beat follows heartbeats (RFC 6520): Suricata gives a stream up that sends wrong ones.
-func (t *tls) beat(dir Dir, b []byte) bool {
+func (t *tlsStream) beat(dir Dir, b []byte) bool {
 	if len(b) < 3 {
 		return true
 	}
@@ -345,12 +345,12 @@ func (t *tls) beat(dir Dir, b []byte) bool {
 }
 
 // reportable reports whether the stream is one of which an event tells.
-func (t *tls) reportable() bool {
+func (t *tlsStream) reportable() bool {
 	c := t.side[ToClient].cert
 	return c != nil && c.hasIssuer || t.flags&(tlsResumed|tlsWithoutCert) != 0
 }
 
-func (t *tls) report(dir Dir, at at, found func(*Event)) {
+func (t *tlsStream) report(dir Dir, at at, found func(*Event)) {
 	t.decided = true
 	if t.reportable() {
 		found(&Event{Type: "tls", Time: at.time, Packet: at.packet, Dir: dir, TxID: -1, Body: t.body()})
@@ -358,7 +358,7 @@ func (t *tls) report(dir Dir, at at, found func(*Event)) {
 	t.side = [2]tlsSide{} // nothing of it is needed again
 }
 
-func (t *tls) body() []byte {
+func (t *tlsStream) body() []byte {
 	client, server := &t.side[ToServer], &t.side[ToClient]
 	b := make([]byte, 0, 1024)
 	b = append(b, `"tls":{`...)

@@ -25,7 +25,7 @@ const maxSNI = 255
 
 // hello reads a ClientHello or ServerHello that the side s sent. What comes before a fault in it counts, as in Suricata: a
 // hello that breaks off has a version, and perhaps a JA3 string without hash.
-func (t *tls) hello(s *tlsSide, b []byte, client bool) {
+func (t *tlsStream) hello(s *tlsSide, b []byte, client bool) {
 	h := helloReader{t: t, s: s, client: client}
 	if client && t.cfg.JA4 && !s.ja4Begun {
 		s.ja4Begun = true
@@ -44,7 +44,7 @@ func (t *tls) hello(s *tlsSide, b []byte, client bool) {
 
 // helloReader reads one hello into its tlsSide.
 type helloReader struct {
-	t       *tls
+	t       *tlsStream
 	s       *tlsSide
 	client  bool // it is a ClientHello
 	ja3     bool // add to the JA3 string of the side
