@@ -1,0 +1,4 @@
+package app
+
+func newTLS(c *Config) parser  { return nil }
+func newQUIC(c *Config) parser { return nil }
