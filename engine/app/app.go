@@ -137,7 +137,7 @@ func (c *Conn) newParser(p protocol) parser {
 	case p == http2 && c.config.HTTP:
 		return newHTTP2(c.config)
 	case p == tls && c.config.TLS:
-		return newTLS(c.config)
+		return newTLS(c.config).after(c.before.String())
 	case p == quic && c.config.QUIC:
 		return newQUIC(c.config)
 	case p == ssh && c.config.SSH:

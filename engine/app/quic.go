@@ -51,7 +51,7 @@ func (q *quicFlow) end(int64, func(*Event)) {}
 
 func (q *quicFlow) datagram(dir Dir, b []byte, at at, found func(*Event)) (more bool) {
 	emit := func(body []byte) {
-		found(&Event{Type: "quic", Time: at.time, Packet: at.packet, Dir: dir, ByPacket: true, TxID: -1, Body: body})
+		found(&Event{Type: "quic", Time: at.time, Packet: at.packet, Dir: at.dir, ByPacket: true, TxID: -1, Body: body})
 	}
 	for len(b) > 0 && q.packet(dir, &b, emit) {
 	}

@@ -57,11 +57,18 @@ type tlsStream struct {
 	heartbeat int  // length of the encrypted heartbeat that waits for an answer
 	decided   bool // the event is out, or there will be none
 	broken    bool // a gap: the event is due
+	closed    [2]bool
 }
+
+var (
+	_ parser = (*tlsStream)(nil)
+	_ closer = (*tlsStream)(nil)
+)
 
 // tlsSide is one direction.
 type tlsSide struct {
 	version uint16
+	any     bool // bytes came
 
 	// The record that is being read. inside: its header was.
 	inside bool
@@ -81,15 +88,18 @@ type tlsSide struct {
 	ja3      []byte
 	ja3Hash  string
 	ja4      string
-	ja4Begun bool
+	ja4Hello *ja4 // what it was made of: only with Config.SuricataJA
 	chain    bool // a Certificate message was read
 	cert     *certificate
 }
 
-func newTLS(c *Config) parser { return &tlsStream{cfg: c} }
+func newTLS(c *Config) *tlsStream { return &tlsStream{cfg: c} }
 
-// after says which protocol the stream spoke before TLS: "smtp" before STARTTLS.
-func (t *tlsStream) after(proto string) { t.from = proto }
+// after says which protocol the stream spoke before TLS: "smtp" before STARTTLS; "" is none.
+func (t *tlsStream) after(proto string) *tlsStream {
+	t.from = proto
+	return t
+}
 
 // verdict is what became of some bytes.
 type verdict int
@@ -106,9 +116,10 @@ func (t *tlsStream) stream(dir Dir, b []byte, at at, found func(*Event)) (n int,
 		return len(b), false
 	}
 	if t.broken {
-		t.report(dir, at, found)
+		t.report(at, found)
 		return len(b), false
 	}
+	t.side[dir].any = true
 	v := recordRead
 	for v == recordRead && n < len(b) {
 		var used int
@@ -116,14 +127,14 @@ func (t *tlsStream) stream(dir Dir, b []byte, at at, found func(*Event)) (n int,
 		n += used
 	}
 	if v == recordBad {
-		t.report(dir, at, found)
+		t.report(at, found)
 		return len(b), false
 	}
 	if v != recordShort && t.haveCertificate() {
 		t.flags |= tlsDone
 	}
 	if t.flags&tlsDone != 0 {
-		t.report(dir, at, found)
+		t.report(at, found)
 	}
 	return n, !t.decided
 }
@@ -146,7 +157,23 @@ func (t *tlsStream) datagram(Dir, []byte, at, func(*Event)) bool { return false 
 
 func (t *tlsStream) end(time int64, found func(*Event)) {
 	if !t.decided {
-		t.report(ToServer, at{time: time}, found)
+		t.report(at{time: time}, found)
+	}
+}
+
+// close ends a direction. It ends both if the other sent nothing, and, as in Suricata, at the end of the flow (at no packet):
+// what the other sent last, and was not acknowledged, is then not told.
+func (t *tlsStream) close(dir Dir, at at, found func(*Event)) {
+	t.closed[dir] = true
+	if !t.decided && (t.closed[1-dir] || !t.side[1-dir].any || at.packet == 0) {
+		t.report(at, found)
+	}
+}
+
+func (t *tlsStream) cut(dir Dir, at at, found func(*Event)) {
+	t.closed[dir] = true
+	if !t.decided && t.closed[1-dir] {
+		t.report(at, found)
 	}
 }
 
@@ -350,10 +377,10 @@ func (t *tlsStream) reportable() bool {
 	return c != nil && c.hasIssuer || t.flags&(tlsResumed|tlsWithoutCert) != 0
 }
 
-func (t *tlsStream) report(dir Dir, at at, found func(*Event)) {
+func (t *tlsStream) report(at at, found func(*Event)) {
 	t.decided = true
 	if t.reportable() {
-		found(&Event{Type: "tls", Time: at.time, Packet: at.packet, Dir: dir, TxID: -1, Body: t.body()})
+		found(&Event{Type: "tls", Time: at.time, Packet: at.packet, Dir: at.dir, TxID: -1, Body: t.body()})
 	}
 	t.side = [2]tlsSide{} // nothing of it is needed again
 }

@@ -27,9 +27,12 @@ const maxSNI = 255
 // hello that breaks off has a version, and perhaps a JA3 string without hash.
 func (t *tlsStream) hello(s *tlsSide, b []byte, client bool) {
 	h := helloReader{t: t, s: s, client: client}
-	if client && t.cfg.JA4 && !s.ja4Begun {
-		s.ja4Begun = true
+	switch {
+	case !client || !t.cfg.JA4:
+	case s.ja4 == "":
 		h.ja4 = &ja4{}
+	default:
+		h.ja4 = s.ja4Hello // Suricata adds a second hello to the first, after a HelloRetryRequest
 	}
 	if t.cfg.JA3 && s.ja3Hash == "" {
 		h.ja3 = true
@@ -39,6 +42,9 @@ func (t *tlsStream) hello(s *tlsSide, b []byte, client bool) {
 	}
 	if h.ja4 != nil {
 		s.ja4 = h.ja4.sum(t.cfg.SuricataJA)
+		if t.cfg.SuricataJA {
+			s.ja4Hello = h.ja4
+		}
 	}
 }
 

@@ -1,4 +1,0 @@
-package app
-
-func newTLS(c *Config) parser  { return nil }
-func newQUIC(c *Config) parser { return nil }
