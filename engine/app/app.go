@@ -31,6 +31,7 @@ type Config struct {
 	DNS, HTTP, TLS, QUIC, SSH bool
 	DNSVersion                int   // 2 (Suricata 5 to 7) or 3 (Suricata 8); 0 is 2
 	JA3, JA4                  bool  // ja3, ja3s; ja4
+	JA4QUIC                   bool  // with JA4: in quic events as well, where Suricata leaves it out unless its output asks for it
 	SuricataJA                bool  // ja3 and ja4 as Suricata 7.0.10 has them where it deviates from their specifications
 	Depth                     int64 // bytes of one direction of a stream that are looked at; 0 is no limit. Suricata: 1 MiB
 	Pending                   int   // bytes that may wait, per direction, for a segment before them or an acknowledgement; 0 is 64 KiB

@@ -23,7 +23,7 @@ type quicEvent struct {
 // hello takes a hello over.
 func (e *quicEvent) hello(h *quicHello) {
 	var j *ja4
-	if h.client && e.client && e.cfg.JA4 {
+	if h.client && e.client && e.cfg.JA4 && e.cfg.JA4QUIC {
 		j = &ja4{quic: true}
 		if !e.cfg.SuricataJA {
 			j.legacy = h.version

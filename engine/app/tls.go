@@ -56,13 +56,14 @@ type tlsStream struct {
 
 	heartbeat int  // length of the encrypted heartbeat that waits for an answer
 	decided   bool // the event is out, or there will be none
-	broken    bool // a gap: the event is due
+	failed    bool // by a gap, or bytes that cannot be TLS: nothing more is read
 	closed    [2]bool
 }
 
 var (
-	_ parser = (*tlsStream)(nil)
-	_ closer = (*tlsStream)(nil)
+	_ parser  = (*tlsStream)(nil)
+	_ closer  = (*tlsStream)(nil)
+	_ quitter = (*tlsStream)(nil)
 )
 
 // tlsSide is one direction.
@@ -115,7 +116,7 @@ func (t *tlsStream) stream(dir Dir, b []byte, at at, found func(*Event)) (n int,
 	if t.decided {
 		return len(b), false
 	}
-	if t.broken {
+	if t.failed {
 		t.report(at, found)
 		return len(b), false
 	}
@@ -127,6 +128,7 @@ func (t *tlsStream) stream(dir Dir, b []byte, at at, found func(*Event)) (n int,
 		n += used
 	}
 	if v == recordBad {
+		t.failed = true
 		t.report(at, found)
 		return len(b), false
 	}
@@ -149,7 +151,7 @@ func (t *tlsStream) haveCertificate() bool {
 }
 
 func (t *tlsStream) gap(Dir, int) bool {
-	t.broken = true
+	t.failed = true
 	return t.reportable()
 }
 
@@ -160,6 +162,9 @@ func (t *tlsStream) end(time int64, found func(*Event)) {
 		t.report(at{time: time}, found)
 	}
 }
+
+// broken reports whether the stream turned out not to be TLS: the Conn then looks at nothing of it any longer.
+func (t *tlsStream) broken() bool { return t.failed }
 
 // close ends a direction. It ends both if the other sent nothing, and, as in Suricata, at the end of the flow (at no packet):
 // what the other sent last, and was not acknowledged, is then not told.
