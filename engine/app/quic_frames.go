@@ -1,7 +1,5 @@
 package app
 
-import "slices"
-
 // quicFrames reads the frames of one Initial packet (RFC 9000 section 19, and those of Google QUIC) into an event.
 type quicFrames struct {
 	event quicEvent
@@ -111,8 +109,9 @@ func (f *quicFrames) cryptoFrame(offset uint64, data []byte) bool {
 			return true
 		}
 	}
-	f.pieces = append(f.pieces, quicPiece{offset, data})
-	f.keep(data, uint32(offset))
+	if offset+uint64(len(data)) < quicCrypto { // no hello is so long
+		f.pieces = append(f.pieces, quicPiece{offset, data})
+	}
 	return true
 }
 
@@ -121,43 +120,35 @@ func (f *quicFrames) take(h *quicHello) {
 	f.event.hello(h)
 }
 
-func (f *quicFrames) keep(data []byte, filled uint32) {
-	if len(data) < quicCrypto {
-		f.kept, f.keptFilled = data, filled
-	}
-}
-
 // assemble puts the pieces of a hello together, those of earlier packets first. Whether all are there is decided by their
 // number of bytes, as in Suricata.
 func (f *quicFrames) assemble() {
+	if f.hello {
+		return
+	}
 	size, total := uint64(len(f.crypto)), uint64(0)
 	for _, p := range f.pieces {
 		size = max(size, p.offset+uint64(len(p.data)))
 		total += uint64(len(p.data))
 	}
-	switch {
-	case size == 0 || f.hello:
-		f.kept = nil
-	case size < quicCrypto:
-		whole := make([]byte, size)
-		copy(whole, f.crypto)
-		for _, p := range f.pieces {
-			copy(whole[p.offset:], p.data)
-		}
-		filled := total + uint64(f.filled)
-		if filled < size || total == 0 {
-			f.keep(whole, uint32(filled))
-			return
-		}
+	if total == 0 {
+		f.kept, f.keptFilled = f.crypto, f.filled
+		return
+	}
+	whole := make([]byte, size)
+	copy(whole, f.crypto)
+	for _, p := range f.pieces {
+		copy(whole[p.offset:], p.data)
+	}
+	filled := total + uint64(f.filled)
+	if filled >= size {
 		switch h, state := readQUICHello(whole); state {
 		case helloRead:
 			f.take(&h)
-			f.kept = nil
 			return
-		case helloShort:
-			f.keep(whole, uint32(filled))
+		case helloBad:
 			return
 		}
 	}
-	f.kept = slices.Clone(f.kept) // it must not hold the packet
+	f.kept, f.keptFilled = whole, uint32(filled)
 }

@@ -187,12 +187,10 @@ func (t *tlsStream) record(dir Dir, b []byte) (n int, v verdict) {
 	s := &t.side[dir]
 	if !s.inside {
 		if b[0]&0xc0 != 0 {
-			s.version = ssl2
-		} else if s.version == ssl2 {
-			s.version = 0
+			return t.record2(s, b)
 		}
 		if s.version == ssl2 {
-			return t.record2(s, b)
+			t.setVersion(s, 0)
 		}
 		if len(b) < 5 {
 			return 0, recordHeaderShort
@@ -230,14 +228,14 @@ func (t *tlsStream) header(dir Dir, b []byte) (n int, v verdict) {
 		seen = tlsServerHelloSeen
 	}
 	if t.flags&seen == 0 || s.version == 0 {
-		s.version = binary.BigEndian.Uint16(b[1:])
+		t.setVersion(s, binary.BigEndian.Uint16(b[1:]))
 	}
 	s.kind, s.length = b[0], int(binary.BigEndian.Uint16(b[3:]))
 	if s.kind < tlsChangeCipherSpec || s.kind > tlsHeartbeat {
 		if before != tls10 && before != tls11 {
 			return 0, recordBad
 		}
-		s.version = before
+		t.setVersion(s, before)
 		return len(b), recordRead // as Suricata does: nothing of these bytes
 	}
 	if s.length == 0 || s.length > tlsRecordLimit || !tlsVersionKnown(s.version) {
@@ -245,6 +243,15 @@ func (t *tlsStream) header(dir Dir, b []byte) (n int, v verdict) {
 	}
 	s.inside, s.left = true, s.length
 	return 5, recordRead
+}
+
+// settled reports whether all that an event tells is known: what comes after it in the same packet must not change it.
+func (t *tlsStream) settled() bool { return t.flags&tlsDone != 0 || t.side[ToClient].cert.named() }
+
+func (t *tlsStream) setVersion(s *tlsSide, v uint16) {
+	if !t.settled() {
+		s.version = v
+	}
 }
 
 // application takes note of encrypted data: the handshake is over, unless they are data of the client before it.
@@ -319,14 +326,13 @@ func (s *tlsSide) keep(b []byte) {
 	}
 }
 
-// handshake reads one message of n bytes, of which b are the first. Nothing changes any longer when all that is reported is
-// known: only whether the client sends a certificate may still be awaited.
+// handshake reads one message of n bytes, of which b are the first. When all is settled only a certificate of the client may
+// still be awaited.
 func (t *tlsStream) handshake(dir Dir, kind byte, b []byte, n int) {
 	s := &t.side[dir]
-	settled := t.flags&tlsDone != 0 || t.side[ToClient].cert.named()
 	switch kind {
 	case tlsClientHello, tlsServerHello:
-		if settled {
+		if t.settled() {
 			return
 		}
 		t.hello(s, b[:min(len(b), helloLimit)], kind == tlsClientHello)
@@ -336,7 +342,7 @@ func (t *tlsStream) handshake(dir Dir, kind byte, b []byte, n int) {
 			t.flags |= tlsServerHelloSeen
 		}
 	case tlsCertificate:
-		if !s.chain {
+		if !s.chain && t.flags&tlsDone == 0 {
 			s.chain, s.cert = readChain(b, n)
 		}
 	case tlsCertificateRequest:

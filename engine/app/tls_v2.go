@@ -11,6 +11,7 @@ const (
 // record2 reads a record of SSL 2: the hello of clients that offer it besides SSL 3 or TLS, or a session in it. Events tell of
 // the former only.
 func (t *tlsStream) record2(s *tlsSide, b []byte) (n int, v verdict) {
+	t.setVersion(s, ssl2)
 	head, mask := 3, byte(0x3f) // with padding
 	if b[0]&0x80 != 0 {
 		head, mask = 2, 0x7f
@@ -28,12 +29,10 @@ func (t *tlsStream) record2(s *tlsSide, b []byte) (n int, v verdict) {
 	kind, body := b[head], b[head+1:head+length]
 	switch kind {
 	case ssl2ClientHello:
-		if len(b) < head+1+6 {
+		if len(body) < 6 {
 			return 0, recordBad
 		}
-		if len(body) >= 2 {
-			s.version = binary.BigEndian.Uint16(body)
-		}
+		t.setVersion(s, binary.BigEndian.Uint16(body))
 		t.flags |= tlsClientHelloSeen
 	case ssl2ServerHello:
 		t.flags |= tlsServerHelloSeen
