@@ -83,7 +83,7 @@ func (p *dnsParser) message(d Dir, b []byte, at at, found func(*Event)) bool {
 			e.Body = p.buf
 			found(&e)
 		}
-	default:
+	case len(m.queries) > 0: // Suricata 7 reports no answer to nothing
 		p.buf = m.answer(p.buf[:0])
 		e.Body = p.buf
 		found(&e)
