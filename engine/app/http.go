@@ -38,6 +38,8 @@ type httpSide struct {
 	line     []byte // that is not finished
 	header   []byte // that may be continued by the next line
 	folding  bool   // header is set
+	strict   bool   // HTTP/1.1: a continuation with a colon is a header
+	swapped  bool   // the last line ended with LF CR
 	left     int64  // bytes of the body, or of the chunk
 	trailer  bool   // headers after a chunked body
 	other    bool   // stop after this transaction, until the other side says more
@@ -269,7 +271,7 @@ func (p *httpParser) log() bool {
 func (p *httpParser) done(d Dir) bool { return p.sides[d].eof || p.sides[d].cut }
 
 // readLine takes a line with its end, or what there is when the stream has ended. ok is false when more is needed. With cr, a CR
-// that no LF follows ends a line too. The line is valid until the next call.
+// that neither CR nor LF follows ends a line too. The line is valid until the next call.
 func (s *httpSide) readLine(cr bool) (line []byte, v verdict) {
 	rest := s.b[s.pos:]
 	i := bytes.IndexByte(rest, '\n')
@@ -278,8 +280,11 @@ func (s *httpSide) readLine(cr bool) (line []byte, v verdict) {
 		if i >= 0 {
 			limit = i
 		}
-		if k := bytes.IndexByte(rest[:limit], '\r'); k >= 0 && (k+1 < limit || i < 0 && k+1 < len(rest)) {
-			i = k
+		for k := 0; k+1 < limit; k++ {
+			if rest[k] == '\r' && rest[k+1] != '\r' {
+				i = k
+				break
+			}
 		}
 	}
 	if i < 0 {
@@ -353,24 +358,29 @@ func (s *httpSide) headerLine(cr bool, add func(b []byte) bool) (last bool, v ve
 	if v != goOn {
 		return false, v
 	}
-	if cr && s.pos+1 < len(s.b) && s.b[s.pos] == '\r' && s.b[s.pos+1] != '\n' && len(line) > 0 && line[len(line)-1] == '\n' {
-		s.pos++ // LF CR
-	}
-	if empty(line) {
+	if s.lineEnd(line, cr) {
 		return true, s.flush(add)
 	}
 	line = chomp(line)
-	if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') && s.folding {
+	folded := len(line) > 0 && folds(line[0])
+	switch {
+	case folded && s.folding && s.strict && bytes.IndexByte(line, ':') >= 0 && bytes.IndexByte(s.header, ':') >= 0:
+		v := s.flush(add) // not what servers mean by it
+		s.header, s.folding = append(s.header[:0], line[1:]...), true
+		return false, v
+	case folded && s.folding:
 		if len(s.header)+len(line) > httpMaxLine {
 			return false, stop
 		}
 		s.header = append(s.header, line...)
 		return false, goOn
+	case folded && cr:
+		line = bytes.TrimLeft(line, " \t\x00")
 	}
 	if v := s.flush(add); v != goOn {
 		return false, v
 	}
-	if s.pos < len(s.b) && s.b[s.pos] != ' ' && s.b[s.pos] != '\t' {
+	if s.pos < len(s.b) && !folds(s.b[s.pos]) {
 		if !add(line) {
 			return false, stop
 		}
@@ -378,6 +388,37 @@ func (s *httpSide) headerLine(cr bool, add func(b []byte) bool) (last bool, v ve
 	}
 	s.header, s.folding = append(s.header[:0], line...), true
 	return false, goOn
+}
+
+// folds reports whether a line that begins with c continues the one before.
+func folds(c byte) bool { return c == ' ' || c == '\t' || c == 0 }
+
+// lineEnd passes over the odd ends that lines of responses may have, and reports whether the line is the empty one.
+func (s *httpSide) lineEnd(line []byte, response bool) (last bool) {
+	n := len(line)
+	if !response || n == 0 {
+		return empty(line)
+	}
+	at := func(i int, c byte) bool { return s.pos+i < len(s.b) && s.b[s.pos+i] == c }
+	swapped := s.swapped
+	s.swapped = false
+	switch {
+	case n >= 2 && line[n-2] == '\r' && line[n-1] == '\n':
+		if swapped && at(0, '\r') {
+			s.pos++
+			if at(0, '\n') {
+				s.pos++
+			}
+		}
+	case line[n-1] == '\n' && at(0, '\r'):
+		s.pos++
+		s.swapped = true
+		return false
+	}
+	if n == 2 && (line[0] == ' ' || line[0] == '\t') && line[1] == '\n' {
+		return s.pos < len(s.b) && s.b[s.pos] != '\n'
+	}
+	return empty(line)
 }
 
 // flush adds the header that waited for continuations.
@@ -393,16 +434,33 @@ func (s *httpSide) flush(add func(b []byte) bool) verdict {
 	return goOn
 }
 
-// chunkLine reads the length of a chunk. Empty lines are passed over.
-func (s *httpSide) chunkLine() (n int64, length int, line []byte, v verdict) {
-	if s.status == httpClosed && s.pos == len(s.b) && len(s.line) == 0 {
-		return 0, 0, nil, needMore
+// chunkLine reads the length of a chunk, and how many bytes its line has: -1 if there is none, -2 if the line is empty.
+func (s *httpSide) chunkLine() (n int64, line []byte, v verdict) {
+	if s.status == httpClosed {
+		return 0, nil, needMore
 	}
 	line, v = s.readLine(false)
 	if v != goOn {
-		return 0, 0, nil, v
+		return 0, nil, v
 	}
-	return parseChunk(line), len(line), line, goOn
+	return parseChunk(line), line, goOn
+}
+
+// junk returns how many bytes there are up to the first that cannot begin the length of a chunk; 0 if there is none.
+func (s *httpSide) junk() int {
+	for i, c := range s.b[s.pos:] {
+		if len(s.line) > 0 {
+			break
+		}
+		if space(c) {
+			continue
+		}
+		if l := lower(c); (l < '0' || l > '9') && (l < 'a' || l > 'f') {
+			return i + 1
+		}
+		break
+	}
+	return 0
 }
 
 // parseChunk reads a hexadecimal number, with white space before it; -1 if there is none, -2 if the line is empty.

@@ -11,19 +11,19 @@ func (p *httpParser) report(t *httpTx) {
 		return
 	}
 	b := append(p.buf[:0], `"http":{`...)
-	if t.host != nil {
+	if len(t.host) > 0 {
 		b = memberText(b, "hostname", t.host)
 	}
 	if t.port >= 0 {
 		b = memberUint(b, "http_port", uint64(t.port))
 	}
-	if t.uri != nil {
+	if len(t.uri) > 0 {
 		b = memberText(b, "url", t.uri)
 	}
-	if t.agent != nil {
+	if len(t.agent) > 0 {
 		b = memberText(b, "http_user_agent", t.agent)
 	}
-	if t.forwarded != nil {
+	if len(t.forwarded) > 0 {
 		b = memberText(b, "xff", t.forwarded)
 	}
 	if t.kind != nil {
@@ -33,18 +33,18 @@ func (p *httpParser) report(t *httpTx) {
 	if t.rng != nil {
 		b = appendRange(b, t.rng)
 	}
-	if t.referer != nil {
+	if len(t.referer) > 0 {
 		b = memberText(b, "http_refer", t.referer)
 	}
-	if t.method != nil {
+	if len(t.method) > 0 {
 		b = memberText(b, "http_method", t.method)
 	}
-	if t.protocol != nil {
+	if len(t.protocol) > 0 {
 		b = memberText(b, "protocol", t.protocol)
 	}
 	if t.statusText != nil {
 		b = memberUint(b, "status", leading(t.statusText))
-		if t.location != nil {
+		if len(t.location) > 0 {
 			b = memberText(b, "redirect", t.location)
 		}
 	}

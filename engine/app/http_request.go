@@ -59,7 +59,7 @@ func (p *httpParser) newRequest() bool {
 	if len(p.txs) >= httpMaxOpen || p.kept > httpMaxKept {
 		return false
 	}
-	t := &httpTx{id: p.first, port: -1}
+	t := &httpTx{id: p.first}
 	p.first++
 	p.txs = append(p.txs, t)
 	p.next = append(p.next, t)
@@ -106,9 +106,6 @@ func (p *httpParser) requestHeaders(s *httpSide) verdict {
 		return v
 	}
 	if s.trailer || s.status == httpClosed {
-		if s.status == httpClosed && !s.trailer {
-			t.findHost()
-		}
 		s.trailer = false
 		s.state = httpFinal
 		return goOn
@@ -138,7 +135,10 @@ func (p *httpParser) requestHeaders(s *httpSide) verdict {
 }
 
 func (p *httpParser) requestChunk(s *httpSide) verdict {
-	n, _, _, v := s.chunkLine()
+	if s.junk() > 0 {
+		return stop
+	}
+	n, _, v := s.chunkLine()
 	switch {
 	case v != goOn:
 		return v

@@ -55,11 +55,15 @@ func (p *httpParser) responseStep(s *httpSide) verdict {
 // responseStart finds the request of a response, or makes one up.
 func (p *httpParser) responseStart(s *httpSide) verdict {
 	if len(p.next) == 0 {
+		ask := &p.sides[ToServer]
+		if ask.state == httpFinal {
+			p.requestDone()
+		}
 		if !p.newRequest() {
 			return stop
 		}
 		p.request.uri = []byte("/libhtp::request_uri_not_seen")
-		p.requestDone()
+		ask.state = httpFinal
 	}
 	p.response, p.next = p.next[0], p.next[1:]
 	if len(p.next) == 0 {
@@ -102,6 +106,7 @@ func (p *httpParser) statusLine(s *httpSide) verdict {
 		return goOn
 	}
 	t.readStatus(line)
+	s.strict = t.eleven
 	s.state = httpHeaders
 	return goOn
 }
@@ -189,48 +194,30 @@ func portOf(t *httpTx) uint16 {
 }
 
 func (p *httpParser) responseChunk(s *httpSide) verdict {
-	start := s.pos
-	n, length, line, v := s.chunkLine()
-	if v == needMore && len(s.line) > 0 && !hexadecimal(s.line) {
-		p.response.length += int64(len(s.line))
-		s.line = s.line[:0]
+	if s.status == httpClosed {
+		s.state = httpFinal
+		return goOn
+	}
+	if n := s.junk(); n > 0 { // not chunked after all; libhtp counts these bytes twice
+		p.response.length += int64(n)
 		s.state = httpUntilEnd
 		return goOn
 	}
+	n, line, v := s.chunkLine()
 	if v != goOn {
-		if v == needMore && s.status == httpClosed {
-			s.state = httpFinal
-			return goOn
-		}
 		return v
 	}
-	p.response.length += int64(length)
+	p.response.length += int64(len(line))
 	switch {
 	case n == 0:
 		s.state, s.trailer = httpHeaders, true
 	case n > 0:
 		s.left, s.state = n, httpChunk
 	case n == -1:
-		p.response.length -= int64(min(length, s.pos-start))
-		s.pos = start
+		s.pos = max(0, s.pos-len(chomp(line)))
 		s.state = httpUntilEnd
-		_ = line
 	}
 	return goOn
-}
-
-// hexadecimal reports whether the beginning of a chunk's length can be one.
-func hexadecimal(b []byte) bool {
-	for _, c := range b[:min(len(b), 8)] {
-		l := lower(c)
-		if c == '\r' || c == '\n' || c == ';' {
-			return true
-		}
-		if !space(c) && (l < '0' || l > '9') && (l < 'a' || l > 'f') && c != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // responseFinal ends a response, unless what follows in the same chunk is no response: then it counts as body.

@@ -14,7 +14,7 @@ type httpTx struct {
 
 	method, uri, protocol     []byte
 	host                      []byte
-	port                      int // -1: none
+	port                      int // -1: none; 0: there is no host either, in Suricata
 	hostHeader                httpValue
 	agent, referer, forwarded httpValue
 	encoding, expect          httpValue
@@ -24,6 +24,7 @@ type httpTx struct {
 	headers                   int   // how many, for the bound
 
 	statusSeen                   bool
+	eleven                       bool // the response is HTTP/1.1
 	statusText                   []byte
 	status                       int // -1: none
 	kind, rng, location, upgrade httpValue
@@ -66,10 +67,10 @@ func (t *httpTx) readRequest(line []byte) {
 // splitHeader splits a header line. Without a colon, all of it is the value of a header without a name.
 func splitHeader(b []byte) (name, value []byte) {
 	i := bytes.IndexByte(b, ':')
-	if nul := bytes.IndexByte(b, 0); i < 0 || nul >= 0 && nul < i {
+	if i < 0 {
 		return nil, b
 	}
-	return bytes.TrimRight(b[:i], " \t"), bytes.Trim(b[i+1:], " \t\v\f\r\n")
+	return bytes.TrimRight(b[:i], " \t\v\f\r\n"), bytes.Trim(b[i+1:], " \t\v\f\r\n")
 }
 
 // add puts a header to what is known of it.
@@ -91,6 +92,9 @@ func (t *httpTx) requestHeader(b []byte) bool {
 		return false
 	}
 	name, value := splitHeader(b)
+	if bytes.IndexByte(name, 0) >= 0 {
+		name, value = nil, b
+	}
 	if i := bytes.IndexByte(value, 0); i >= 0 && name != nil {
 		value = bytes.TrimRight(value[:i], " \t")
 	}
@@ -120,6 +124,7 @@ func (t *httpTx) readStatus(line []byte) {
 	if len(protocol) == 0 {
 		return
 	}
+	t.eleven = string(protocol) == "HTTP/1.1"
 	code, _ := httpWord(rest)
 	if len(code) == 0 {
 		return
@@ -136,6 +141,11 @@ func (t *httpTx) responseHeader(b []byte) bool {
 		return false
 	}
 	name, value := splitHeader(b)
+	if bytes.IndexByte(name, 0) >= 0 {
+		if bare := bytes.ReplaceAll(name, zero, nil); fold(bare, "transfer-encoding") || fold(bare, "content-length") {
+			name = bare // these two are looked for so
+		}
+	}
 	switch {
 	case fold(name, "content-type"):
 		t.add(&t.kind, value)
@@ -162,8 +172,13 @@ func (t *httpTx) forget() {
 // fold reports whether b is s, which is in lower case.
 func fold(b []byte, s string) bool { return len(b) == len(s) && beginsFold(b, s) }
 
-// hasFold reports whether s, in lower case, is in b.
+var zero = []byte{0}
+
+// hasFold reports whether s, in lower case, is in b; zeros do not count.
 func hasFold(b []byte, s string) bool {
+	if bytes.IndexByte(b, 0) >= 0 {
+		b = bytes.ReplaceAll(b, zero, nil)
+	}
 	for ; len(b) >= len(s); b = b[1:] {
 		if beginsFold(b, s) {
 			return true
@@ -189,6 +204,7 @@ func parseLength(b []byte) int64 {
 
 // findHost takes the host from the URI or, failing that, from the header Host.
 func (t *httpTx) findHost() {
+	t.port = -1
 	if t.uri != nil {
 		authority := uriAuthority(t.uri)
 		if string(t.method) == "CONNECT" {
