@@ -50,6 +50,8 @@ func (p *dnsParser) gap(d Dir, n int) bool {
 
 func (p *dnsParser) end(int64, func(*Event)) {}
 
+func (p *dnsParser) waiting() bool { return false }
+
 func (p *dnsParser) broken() bool { return p.bad }
 
 // message reports one message; it is false if it is none.

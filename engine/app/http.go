@@ -149,9 +149,10 @@ func (p *httpParser) gap(d Dir, n int) bool {
 	if s.status != httpOpen {
 		return true
 	}
-	switch {
-	case s.state == httpBody || s.state == httpUntilEnd && d == ToClient:
+	if s.state == httpBody || s.state == httpUntilEnd && d == ToClient {
 		p.body(d, int64(n))
+	}
+	switch {
 	case s.state == httpFinal && d == ToServer:
 		p.requestDone()
 	case s.state == httpFinal:
@@ -236,6 +237,9 @@ func (p *httpParser) change() (port uint16, want protocol, ok bool) {
 	return p.port, p.to, ok
 }
 
+// waiting reports whether something is left to report when the flow ends.
+func (p *httpParser) waiting() bool { return len(p.txs) > 0 }
+
 func (p *httpParser) broken() bool {
 	return p.sides[ToServer].status == httpBad || p.sides[ToClient].status == httpBad
 }
@@ -271,7 +275,7 @@ func (p *httpParser) log() bool {
 func (p *httpParser) done(d Dir) bool { return p.sides[d].eof || p.sides[d].cut }
 
 // readLine takes a line with its end, or what there is when the stream has ended. ok is false when more is needed. With cr, a CR
-// that neither CR nor LF follows ends a line too. The line is valid until the next call.
+// that neither CR nor LF follows ends a line too, but for one at its beginning. The line is valid until the next call.
 func (s *httpSide) readLine(cr bool) (line []byte, v verdict) {
 	rest := s.b[s.pos:]
 	i := bytes.IndexByte(rest, '\n')
@@ -281,7 +285,7 @@ func (s *httpSide) readLine(cr bool) (line []byte, v verdict) {
 			limit = i
 		}
 		for k := 0; k+1 < limit; k++ {
-			if rest[k] == '\r' && rest[k+1] != '\r' {
+			if rest[k] == '\r' && rest[k+1] != '\r' && k+len(s.line) > 0 {
 				i = k
 				break
 			}
@@ -404,7 +408,7 @@ func (s *httpSide) lineEnd(line []byte, response bool) (last bool) {
 	s.swapped = false
 	switch {
 	case n >= 2 && line[n-2] == '\r' && line[n-1] == '\n':
-		if swapped && at(0, '\r') {
+		if swapped && n == 2 && at(0, '\r') {
 			s.pos++
 			if at(0, '\n') {
 				s.pos++

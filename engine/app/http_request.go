@@ -47,8 +47,10 @@ func (p *httpParser) requestStep(s *httpSide) verdict {
 		}
 	case httpProbe:
 		return p.probeTunnel(s)
-	default:
-		s.pos = len(s.b)
+	default: // httpIgnore
+		if s.pos < len(s.b) {
+			return stop
+		}
 		return needMore
 	}
 	return goOn
