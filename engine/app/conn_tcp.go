@@ -206,8 +206,7 @@ func (c *Conn) gap(d Dir, n int64, at at, found func(*Event)) bool {
 	if c.sides[d] == unknown {
 		s.detected = true
 		if c.found == unknown {
-			c.giveUp(at, found)
-			return false
+			return false // the other direction may still say what it is
 		}
 	}
 	if c.asked || c.found.gapless() {

@@ -274,18 +274,27 @@ func (p *httpParser) log() bool {
 
 func (p *httpParser) done(d Dir) bool { return p.sides[d].eof || p.sides[d].cut }
 
-// readLine takes a line with its end, or what there is when the stream has ended. ok is false when more is needed. With cr, a CR
-// that neither CR nor LF follows ends a line too, but for one at its beginning. The line is valid until the next call.
-func (s *httpSide) readLine(cr bool) (line []byte, v verdict) {
+// lineEnds says which CR without an LF ends a line.
+type lineEnds uint8
+
+const (
+	lfEnds    lineEnds = iota // none
+	crEnds                    // but for one at the beginning, or before another
+	crEndsAll                 // each
+)
+
+// readLine takes a line with its end, or what there is when the stream has ended. ok is false when more is needed. The line
+// is valid until the next call.
+func (s *httpSide) readLine(ends lineEnds) (line []byte, v verdict) {
 	rest := s.b[s.pos:]
 	i := bytes.IndexByte(rest, '\n')
-	if cr {
+	if ends != lfEnds {
 		limit := len(rest)
 		if i >= 0 {
 			limit = i
 		}
 		for k := 0; k+1 < limit; k++ {
-			if rest[k] == '\r' && rest[k+1] != '\r' && k+len(s.line) > 0 {
+			if rest[k] == '\r' && (ends == crEndsAll || rest[k+1] != '\r' && k+len(s.line) > 0) {
 				i = k
 				break
 			}
@@ -354,15 +363,15 @@ func httpWord(b []byte) (word, rest []byte) {
 }
 
 // headerLine reads one line of headers, and calls add for each that is complete. last is true after the empty line.
-func (s *httpSide) headerLine(cr bool, add func(b []byte) bool) (last bool, v verdict) {
+func (s *httpSide) headerLine(ends lineEnds, add func(b []byte) bool) (last bool, v verdict) {
 	if s.status == httpClosed && s.pos == len(s.b) && len(s.line) == 0 {
 		return true, s.flush(add)
 	}
-	line, v := s.readLine(cr)
+	line, v := s.readLine(ends)
 	if v != goOn {
 		return false, v
 	}
-	if s.lineEnd(line, cr) {
+	if s.lineEnd(line, ends != lfEnds) {
 		return true, s.flush(add)
 	}
 	line = chomp(line)
@@ -378,7 +387,7 @@ func (s *httpSide) headerLine(cr bool, add func(b []byte) bool) (last bool, v ve
 		}
 		s.header = append(s.header, line...)
 		return false, goOn
-	case folded && cr:
+	case folded && ends != lfEnds:
 		line = bytes.TrimLeft(line, " \t\x00")
 	}
 	if v := s.flush(add); v != goOn {
@@ -443,7 +452,7 @@ func (s *httpSide) chunkLine() (n int64, line []byte, v verdict) {
 	if s.status == httpClosed {
 		return 0, nil, needMore
 	}
-	line, v = s.readLine(false)
+	line, v = s.readLine(lfEnds)
 	if v != goOn {
 		return 0, nil, v
 	}

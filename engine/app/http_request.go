@@ -70,7 +70,7 @@ func (p *httpParser) newRequest() bool {
 }
 
 func (p *httpParser) requestLine(s *httpSide) verdict {
-	line, v := s.readLine(false)
+	line, v := s.readLine(lfEnds)
 	if v != goOn {
 		return v
 	}
@@ -98,7 +98,7 @@ func (p *httpParser) requestLine(s *httpSide) verdict {
 
 func (p *httpParser) requestHeaders(s *httpSide) verdict {
 	t := p.request
-	last, v := s.headerLine(false, func(b []byte) bool {
+	last, v := s.headerLine(lfEnds, func(b []byte) bool {
 		p.kept -= t.size
 		ok := t.requestHeader(b)
 		p.kept += t.size
@@ -162,7 +162,7 @@ func (p *httpParser) requestFinal(s *httpSide) verdict {
 	}
 	start := s.pos
 	held := len(s.line)
-	line, v := s.readLine(false)
+	line, v := s.readLine(lfEnds)
 	if v != goOn {
 		return v
 	}
@@ -193,7 +193,7 @@ func (p *httpParser) requestDone() {
 // probeTunnel looks whether what follows a successful CONNECT is HTTP all the same.
 func (p *httpParser) probeTunnel(s *httpSide) verdict {
 	start := s.pos
-	line, v := s.readLine(false)
+	line, v := s.readLine(lfEnds)
 	if v != goOn {
 		return v
 	}

@@ -77,7 +77,7 @@ func (p *httpParser) responseStart(s *httpSide) verdict {
 }
 
 func (p *httpParser) statusLine(s *httpSide) verdict {
-	line, v := s.readLine(true)
+	line, v := s.readLine(crEndsAll)
 	if v != goOn {
 		return v
 	}
@@ -119,7 +119,7 @@ func statusLike(line []byte) bool {
 
 func (p *httpParser) responseHeaders(s *httpSide) verdict {
 	t := p.response
-	last, v := s.headerLine(true, func(b []byte) bool {
+	last, v := s.headerLine(crEnds, func(b []byte) bool {
 		p.kept -= t.size
 		ok := t.responseHeader(b)
 		p.kept += t.size
@@ -226,7 +226,7 @@ func (p *httpParser) responseFinal(s *httpSide) verdict {
 		return p.responseDone(s)
 	}
 	start, held := s.pos, len(s.line)
-	line, v := s.readLine(false)
+	line, v := s.readLine(lfEnds)
 	if v != goOn {
 		return v
 	}
