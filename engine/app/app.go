@@ -74,6 +74,8 @@ func New(c *Config, proto uint8, clientPort, serverPort uint16) *Conn {
 // false only Protocols, Changed and Reversed may be called.
 func (c *Conn) Packet(p *packet.Packet, dir Dir, found func(*Event)) bool {
 	switch {
+	case uint32(len(p.Payload)) < p.PayloadLen: // cut by the capture: Suricata takes no part of it
+		return !c.off
 	case c.tcp != nil:
 		return c.segment(p, dir, found)
 	case c.proto == packet.UDP:

@@ -25,8 +25,15 @@ func (c *Conn) segment(p *packet.Packet, d Dir, found func(*Event)) bool {
 	return true
 }
 
-// open reports whether the end of a closed session is of interest: a reset leaves the other direction unread.
-func (c *Conn) open() bool { return c.tcp.reset }
+// open reports whether the end of the flow is of interest after its session was closed: a reset leaves the other direction
+// unread.
+func (c *Conn) open() bool {
+	if c.tcp.reset {
+		return true
+	}
+	w, ok := c.parser.(waiter)
+	return c.parser != nil && (!ok || w.waiting())
+}
 
 // keep puts the payload of p to what waits. What finds no room pushes out what is there, as if it were acknowledged.
 func (c *Conn) keep(p *packet.Packet, d Dir, at at, found func(*Event)) (more update) {
@@ -199,8 +206,7 @@ func (c *Conn) gap(d Dir, n int64, at at, found func(*Event)) bool {
 	if c.sides[d] == unknown {
 		s.detected = true
 		if c.found == unknown {
-			c.giveUp(at, found)
-			return false
+			return false // the other direction may still say what it is
 		}
 	}
 	if c.asked || c.found.gapless() {

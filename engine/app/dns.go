@@ -50,6 +50,8 @@ func (p *dnsParser) gap(d Dir, n int) bool {
 
 func (p *dnsParser) end(int64, func(*Event)) {}
 
+func (p *dnsParser) waiting() bool { return false }
+
 func (p *dnsParser) broken() bool { return p.bad }
 
 // message reports one message; it is false if it is none.
@@ -83,7 +85,7 @@ func (p *dnsParser) message(d Dir, b []byte, at at, found func(*Event)) bool {
 			e.Body = p.buf
 			found(&e)
 		}
-	default:
+	case len(m.queries) > 0: // Suricata 7 reports no answer to nothing
 		p.buf = m.answer(p.buf[:0])
 		e.Body = p.buf
 		found(&e)

@@ -49,3 +49,8 @@ type changer interface {
 type quitter interface {
 	broken() bool
 }
+
+// waiter is a parser that knows whether it has something to report at the end of the flow. Of others it is assumed.
+type waiter interface {
+	waiting() bool
+}

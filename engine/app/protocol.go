@@ -44,7 +44,7 @@ func (p protocol) String() string { return names[p] }
 func (p protocol) known() bool { return p > failed }
 
 // clientFirst reports whether Suricata wants the first bytes of a stream to be the client's.
-func (p protocol) clientFirst() bool { return p == http || p == tls }
+func (p protocol) clientFirst() bool { return p == tls }
 
 // gapless reports whether Suricata's parser gives up where bytes are missing.
 func (p protocol) gapless() bool {

@@ -93,3 +93,5 @@ func (s *sshParser) end(time int64, found func(*Event)) {
 }
 
 func (s *sshParser) broken() bool { return s.bad }
+
+func (s *sshParser) waiting() bool { return s.sides[ToServer].done != s.sides[ToClient].done }

@@ -51,3 +51,5 @@ func (s *startTLS) gap(Dir, int) bool { return false }
 func (s *startTLS) datagram(Dir, []byte, at, func(*Event)) bool { return false }
 
 func (s *startTLS) end(int64, func(*Event)) {}
+
+func (s *startTLS) waiting() bool { return false }
