@@ -102,11 +102,11 @@ func (t *tlsStream) after(proto string) *tlsStream {
 	return t
 }
 
-// verdict is what became of some bytes.
-type verdict int
+// recordState is what became of some bytes.
+type recordState int
 
 const (
-	recordRead verdict = iota
+	recordRead recordState = iota
 	recordHeaderShort
 	recordShort // its header is there, the rest is not
 	recordBad   // nothing of this stream can be read any longer
@@ -183,7 +183,7 @@ func (t *tlsStream) cut(dir Dir, at at, found func(*Event)) {
 }
 
 // record reads one record, or as much of it as can be.
-func (t *tlsStream) record(dir Dir, b []byte) (n int, v verdict) {
+func (t *tlsStream) record(dir Dir, b []byte) (n int, v recordState) {
 	s := &t.side[dir]
 	if !s.inside {
 		if b[0]&0xc0 != 0 {
@@ -220,7 +220,7 @@ func (t *tlsStream) record(dir Dir, b []byte) (n int, v verdict) {
 }
 
 // header reads the 5 bytes before a record of SSL 3 and TLS.
-func (t *tlsStream) header(dir Dir, b []byte) (n int, v verdict) {
+func (t *tlsStream) header(dir Dir, b []byte) (n int, v recordState) {
 	s := &t.side[dir]
 	before := s.version
 	seen := tlsClientHelloSeen

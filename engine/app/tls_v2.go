@@ -10,7 +10,7 @@ const (
 
 // record2 reads a record of SSL 2: the hello of clients that offer it besides SSL 3 or TLS, or a session in it. Events tell of
 // the former only.
-func (t *tlsStream) record2(s *tlsSide, b []byte) (n int, v verdict) {
+func (t *tlsStream) record2(s *tlsSide, b []byte) (n int, v recordState) {
 	t.setVersion(s, ssl2)
 	head, mask := 3, byte(0x3f) // with padding
 	if b[0]&0x80 != 0 {
