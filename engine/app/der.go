@@ -21,6 +21,7 @@ type der struct{ b []byte }
 type derElement struct {
 	tag     uint32
 	class   byte // 0 universal, 2 context
+	nested  bool // made of elements
 	content []byte
 }
 
@@ -30,7 +31,7 @@ func (d *der) next() (e derElement, ok bool) {
 	if len(b) < 2 {
 		return e, false
 	}
-	e.class, e.tag = b[0]>>6, uint32(b[0]&0x1f)
+	e.class, e.nested, e.tag = b[0]>>6, b[0]&0x20 != 0, uint32(b[0]&0x1f)
 	if b = b[1:]; e.tag == 0x1f {
 		e.tag = 0
 		for i := 0; ; i++ {
@@ -83,6 +84,28 @@ func (d *der) take(tag uint32) ([]byte, bool) {
 	return e.content, true
 }
 
+// plain is take for elements that are not made of others.
+func (d *der) plain(tag uint32) ([]byte, bool) {
+	rest := *d
+	e, ok := rest.next()
+	if !ok || e.tag != tag || e.nested {
+		return nil, false
+	}
+	*d = rest
+	return e.content, true
+}
+
+// oid takes the next element as an object identifier. Its tag is not looked at: Suricata does not either.
+func (d *der) oid() ([]byte, bool) {
+	rest := *d
+	e, ok := rest.next()
+	if !ok || e.nested {
+		return nil, false
+	}
+	*d = rest
+	return e.content, true
+}
+
 // sequence takes the next element if it is a sequence.
 func (d *der) sequence() (der, bool) {
 	b, ok := d.take(tagSequence)
@@ -100,19 +123,22 @@ func (d *der) context(tag uint32) (der, bool) {
 	return der{e.content}, true
 }
 
-// algorithm passes over an AlgorithmIdentifier.
+// algorithm passes over an AlgorithmIdentifier: an OID, and perhaps parameters of any type.
 func (d *der) algorithm() bool {
 	a, ok := d.sequence()
 	if !ok {
 		return false
 	}
-	_, ok = a.take(tagOID)
+	if _, ok = a.oid(); !ok || len(a.b) == 0 {
+		return ok
+	}
+	_, ok = a.next()
 	return ok
 }
 
 // bitString passes over a BIT STRING; the bits that do not count have to be 0.
 func (d *der) bitString() bool {
-	b, ok := d.take(tagBitString)
+	b, ok := d.plain(tagBitString)
 	if !ok || len(b) == 0 {
 		return false
 	}

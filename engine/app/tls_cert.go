@@ -137,11 +137,11 @@ func (d *der) extensions() bool {
 		if !ok {
 			return false
 		}
-		if _, ok := ext.take(tagOID); !ok {
+		if _, ok := ext.oid(); !ok {
 			return false
 		}
 		ext.take(tagBoolean)
-		if _, ok := ext.take(tagOctetString); !ok {
+		if _, ok := ext.plain(tagOctetString); !ok {
 			return false
 		}
 	}

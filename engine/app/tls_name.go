@@ -55,7 +55,7 @@ func certName(name der) string {
 			if !ok {
 				break
 			}
-			kind, ok := attr.take(tagOID)
+			kind, ok := attr.oid()
 			value, ok2 := attr.next()
 			if !ok || !ok2 {
 				if n == 0 {
