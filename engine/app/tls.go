@@ -54,9 +54,11 @@ type tlsStream struct {
 	flags tlsFlags
 	side  [2]tlsSide // what the client sent, and the server
 
-	heartbeat int  // length of the encrypted heartbeat that waits for an answer
-	decided   bool // the event is out, or there will be none
-	failed    bool // by a gap, or bytes that cannot be TLS: nothing more is read
+	heartbeat int     // length of the encrypted heartbeat that waits for an answer
+	decided   bool    // the event is out, or there will be none
+	failed    bool    // by a gap, or bytes that cannot be TLS: nothing more is read ...
+	deaf      [2]bool // ... of these directions, and of the other after this packet
+	failedAt  uint64
 	closed    [2]bool
 }
 
@@ -116,7 +118,7 @@ func (t *tlsStream) stream(dir Dir, b []byte, at at, found func(*Event)) (n int,
 	if t.decided {
 		return len(b), false
 	}
-	if t.failed {
+	if t.failed && (t.deaf[dir] || t.failedAt != at.packet) {
 		t.report(at, found)
 		return len(b), false
 	}
@@ -128,14 +130,17 @@ func (t *tlsStream) stream(dir Dir, b []byte, at at, found func(*Event)) (n int,
 		n += used
 	}
 	if v == recordBad {
-		t.failed = true
-		t.report(at, found)
-		return len(b), false
+		// As in Suricata the same packet may still bring what the other side sent.
+		t.failed, t.failedAt, t.deaf[dir] = true, at.packet, true
+		if t.reportable() || t.deaf[1-dir] {
+			t.report(at, found)
+		}
+		return len(b), !t.decided
 	}
 	if v != recordShort && t.haveCertificate() {
 		t.flags |= tlsDone
 	}
-	if t.flags&tlsDone != 0 {
+	if t.flags&tlsDone != 0 || t.failed && t.reportable() {
 		t.report(at, found)
 	}
 	return n, !t.decided
@@ -151,7 +156,7 @@ func (t *tlsStream) haveCertificate() bool {
 }
 
 func (t *tlsStream) gap(Dir, int) bool {
-	t.failed = true
+	t.failed, t.deaf = true, [2]bool{true, true}
 	return t.reportable()
 }
 
@@ -164,7 +169,7 @@ func (t *tlsStream) end(time int64, found func(*Event)) {
 }
 
 // broken reports whether the stream turned out not to be TLS: the Conn then looks at nothing of it any longer.
-func (t *tlsStream) broken() bool { return t.failed }
+func (t *tlsStream) broken() bool { return t.failed && t.decided }
 
 // close ends a direction. It ends both if the other sent nothing, and, as in Suricata, at the end of the flow (at no packet):
 // what the other sent last, and was not acknowledged, is then not told.

@@ -74,14 +74,15 @@ func tlsEvent(t testing.TB, c *Config, pieces []tlsPiece, size int) (body string
 	}
 	p := newTLS(c)
 	var wait [2][]byte
-	more := true
+	more, packets := true, uint64(0)
 	for _, piece := range pieces {
 		for b := piece.b; len(b) > 0 && more; {
 			n := min(size, len(b))
 			wait[piece.dir] = append(wait[piece.dir], b[:n]...)
 			b = b[n:]
 			var used int
-			used, more = p.stream(piece.dir, wait[piece.dir], at{time: 1, packet: 1, dir: piece.dir}, found)
+			packets++
+			used, more = p.stream(piece.dir, wait[piece.dir], at{time: 1, packet: packets, dir: piece.dir}, found)
 			if used < 0 || used > len(wait[piece.dir]) {
 				t.Fatalf("stream used %d of %d bytes", used, len(wait[piece.dir]))
 			}
