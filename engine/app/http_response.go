@@ -105,7 +105,9 @@ func (p *httpParser) statusLine(s *httpSide) verdict {
 		}
 		return goOn
 	}
+	p.kept -= t.size
 	t.readStatus(line)
+	p.kept += t.size
 	s.strict = t.eleven
 	s.state = httpHeaders
 	return goOn
