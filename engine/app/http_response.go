@@ -156,6 +156,7 @@ func (p *httpParser) responseBody(s *httpSide) verdict {
 		}
 		if bytes.Equal(t.upgrade, []byte("h2c")) {
 			p.upgrade = upgrade{port: portOf(t), to: http2, set: true, used: s.pos}
+			p.upgraded = t
 		}
 		return goOn
 	case t.status == 100 && t.coding == nil && (!t.sized || parseLength(t.size1) <= 0):
