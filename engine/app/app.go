@@ -57,6 +57,7 @@ type Conn struct {
 	nested   bool        // a direction's detection has the other looked at
 	detector detector
 	parser   parser
+	previous parser // of the protocol before, while it changes
 	tcp      *session
 }
 
@@ -138,7 +139,8 @@ func (c *Conn) newParser(p protocol) parser {
 	case p == http:
 		return newHTTP(c.config)
 	case p == http2 && c.config.HTTP:
-		return newHTTP2(c.config)
+		from, _ := c.previous.(*httpParser)
+		return newHTTP2(c.config, from)
 	case p == tls && c.config.TLS:
 		return newTLS(c.config).after(c.before.String())
 	case p == quic && c.config.QUIC:

@@ -292,6 +292,7 @@ func (c *Conn) parse(d Dir, b []byte, eof bool, at at, found func(*Event)) (used
 	if k, ok := c.parser.(changer); ok && !c.asked {
 		if port, want, ok := k.change(); ok {
 			c.asked, c.probe, c.want, c.before = true, port, want, c.found
+			c.parser.end(at.time, found)
 			for i := range c.sides {
 				if c.sides[i] == unknown {
 					c.sides[i] = c.found
@@ -391,14 +392,13 @@ func (c *Conn) change(d Dir, b []byte, eof bool, at at, found func(*Event)) (use
 	c.found, c.parser, c.sides = unknown, nil, [2]protocol{}
 	c.detector = detector{}
 	c.tcp.streams[ToServer].detected, c.tcp.streams[ToClient].detected = false, false
+	c.previous = parser
 	used, again = c.detect(d, b, eof, at, found)
+	c.previous = nil
 	if c.found == unknown && !c.off {
 		c.found, c.parser, c.sides = was, parser, sides
 		return 0, false
 	}
 	c.asked = false
-	if parser != nil {
-		parser.end(at.time, found)
-	}
 	return used, again
 }

@@ -16,9 +16,11 @@ type httpParser struct {
 	next     []*httpTx // whose responses have not begun
 	answered int       // responses that are complete
 
-	at    at // of the bytes being read
-	found func(*Event)
-	buf   []byte // of the event
+	at       at // of the bytes being read
+	found    func(*Event)
+	buf      []byte   // of the event
+	lines    [][]byte // headers of the request, to be handed on should it be upgraded
+	upgraded *httpTx
 	upgrade
 }
 
@@ -247,9 +249,6 @@ func (p *httpParser) broken() bool {
 // end reports all that is open.
 func (p *httpParser) end(time int64, found func(*Event)) {
 	p.at, p.found = at{time: time}, found
-	if p.set || p.to == http2 {
-		return // the requests go on in HTTP/2
-	}
 	p.sides[ToServer].eof, p.sides[ToClient].eof = true, true
 	p.log()
 }

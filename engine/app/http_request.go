@@ -100,6 +100,7 @@ func (p *httpParser) requestHeaders(s *httpSide) verdict {
 	t := p.request
 	last, v := s.headerLine(lfEnds, func(b []byte) bool {
 		p.kept -= t.size
+		p.note(b)
 		ok := t.requestHeader(b)
 		p.kept += t.size
 		return ok
@@ -109,10 +110,19 @@ func (p *httpParser) requestHeaders(s *httpSide) verdict {
 	}
 	if s.trailer || s.status == httpClosed {
 		s.trailer = false
+		p.lines = p.lines[:0]
 		s.state = httpFinal
 		return goOn
 	}
 	t.findHost()
+	if t.upgrades {
+		p.kept -= t.size
+		for _, line := range p.lines {
+			t.lines = append(t.lines, t.keep(line))
+		}
+		p.kept += t.size
+	}
+	p.lines = p.lines[:0]
 	if t.method != nil && string(t.method) == "CONNECT" {
 		s.state = httpConnect
 		return goOn
@@ -134,6 +144,18 @@ func (p *httpParser) requestHeaders(s *httpSide) verdict {
 		s.state = httpFinal
 	}
 	return goOn
+}
+
+// note remembers a header until it is known whether the request wants to be upgraded.
+func (p *httpParser) note(b []byte) {
+	if n := len(p.lines); n < 64 && len(b) < 1024 {
+		if n < cap(p.lines) {
+			p.lines = p.lines[:n+1]
+			p.lines[n] = append(p.lines[n][:0], b...)
+			return
+		}
+		p.lines = append(p.lines, append([]byte(nil), b...))
+	}
 }
 
 func (p *httpParser) requestChunk(s *httpSide) verdict {

@@ -105,7 +105,9 @@ func (p *httpParser) statusLine(s *httpSide) verdict {
 		}
 		return goOn
 	}
+	p.kept -= t.size
 	t.readStatus(line)
+	p.kept += t.size
 	s.strict = t.eleven
 	s.state = httpHeaders
 	return goOn
@@ -154,6 +156,7 @@ func (p *httpParser) responseBody(s *httpSide) verdict {
 		}
 		if bytes.Equal(t.upgrade, []byte("h2c")) {
 			p.upgrade = upgrade{port: portOf(t), to: http2, set: true, used: s.pos}
+			p.upgraded = t
 		}
 		return goOn
 	case t.status == 100 && t.coding == nil && (!t.sized || parseLength(t.size1) <= 0):

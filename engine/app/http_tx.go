@@ -19,6 +19,8 @@ type httpTx struct {
 	agent, referer, forwarded httpValue
 	encoding, expect          httpValue
 	requestLength             httpValue
+	lines                     [][]byte // all headers, if upgrades
+	upgrades                  bool     // the request asks for another protocol
 	lengthGiven               bool
 	expects                   int64 // length of the request's body
 	headers                   int   // how many, for the bound
@@ -109,6 +111,8 @@ func (t *httpTx) requestHeader(b []byte) bool {
 		t.add(&t.forwarded, value)
 	case fold(name, "transfer-encoding"):
 		t.add(&t.encoding, value)
+	case fold(name, "upgrade"):
+		t.upgrades = true
 	case fold(name, "expect"):
 		t.add(&t.expect, value)
 	case fold(name, "content-length") && !t.lengthGiven:

@@ -40,7 +40,7 @@ func (s *stream) edge() int64 { return s.off + int64(s.hole) + int64(len(s.buf))
 // waiting is how many bytes are kept.
 func (s *stream) waiting() int { return len(s.buf) + s.kept }
 
-// insert keeps the bytes of b, at off, that are not there yet; skip is how many from s.off on need not be kept. The first copy
+// insert keeps the bytes of b, at off, that are not there yet; limit is how many bytes may wait, but one segment always may; skip is how many from s.off on need not be kept. The first copy
 // wins. It reports whether they found room.
 func (s *stream) insert(off int64, b []byte, limit int, skip int64) bool {
 	edge := s.edge()
@@ -55,7 +55,7 @@ func (s *stream) insert(off int64, b []byte, limit int, skip int64) bool {
 		s.hole += len(b)
 		return true
 	}
-	if s.waiting()+len(b) > limit {
+	if w := s.waiting(); w > 0 && w+len(b) > limit {
 		return false
 	}
 	s.append(b)
@@ -65,7 +65,7 @@ func (s *stream) insert(off int64, b []byte, limit int, skip int64) bool {
 
 // early keeps a segment that came before the bytes in front of it.
 func (s *stream) early(n segment, limit int) bool {
-	if s.waiting()+len(n.data) > limit || len(s.segs) >= maxSegments {
+	if w := s.waiting(); w > 0 && w+len(n.data) > limit || len(s.segs) >= maxSegments {
 		return false
 	}
 	i := len(s.segs)

@@ -1,3 +1,0 @@
-package app
-
-func newHTTP2(*Config) parser { return nil }
