@@ -103,7 +103,10 @@ func (c *Conn) giveUp(at at, found func(*Event)) {
 		return
 	}
 	if c.parser != nil {
-		c.parser.end(at.time, found)
+		c.parser.end(at.time, func(e *Event) {
+			e.Packet, e.Dir = at.packet, at.dir
+			found(e)
+		})
 	}
 	c.release()
 }

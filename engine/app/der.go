@@ -25,18 +25,19 @@ type derElement struct {
 	content []byte
 }
 
-// next takes the next element. ok is false at the end, and if there is none in what follows: then d stays as it is.
-func (d *der) next() (e derElement, ok bool) {
+// head reads the header of the next element: what follows is its content, of n bytes or fewer. ok is false at the end, and if
+// there is no header.
+func (d *der) head() (e derElement, n uint64, ok bool) {
 	b := d.b
 	if len(b) < 2 {
-		return e, false
+		return e, 0, false
 	}
 	e.class, e.nested, e.tag = b[0]>>6, b[0]&0x20 != 0, uint32(b[0]&0x1f)
 	if b = b[1:]; e.tag == 0x1f {
 		e.tag = 0
 		for i := 0; ; i++ {
 			if i == len(b) || i == 5 {
-				return e, false
+				return e, 0, false
 			}
 			e.tag = e.tag<<7 | uint32(b[i]&0x7f)
 			if b[i]&0x80 == 0 {
@@ -46,30 +47,37 @@ func (d *der) next() (e derElement, ok bool) {
 		}
 	}
 	if len(b) == 0 {
-		return e, false
+		return e, 0, false
 	}
-	n := uint64(b[0])
-	b = b[1:]
-	if n > 0x80 {
+	n = uint64(b[0])
+	if b = b[1:]; n > 0x80 {
 		size := int(n & 0x7f)
 		if size == 0x7f || len(b) < size {
-			return e, false
+			return e, 0, false
 		}
 		n = 0
 		for _, c := range b[:size] {
 			if n>>56 != 0 {
-				return e, false
+				return e, 0, false
 			}
 			n = n<<8 | uint64(c)
 		}
 		b = b[size:]
 	} else if n == 0x80 {
-		return e, false // the length is not said
+		return e, 0, false // the length is not said
 	}
-	if n > uint64(len(b)) {
+	d.b = b
+	return e, n, true
+}
+
+// next takes the next element. ok is false at the end, and if there is none in what follows: then d stays as it is.
+func (d *der) next() (e derElement, ok bool) {
+	rest := *d
+	e, n, ok := rest.head()
+	if !ok || n > uint64(len(rest.b)) {
 		return e, false
 	}
-	e.content, d.b = b[:n], b[n:]
+	e.content, d.b = rest.b[:n], rest.b[n:]
 	return e, true
 }
 
@@ -112,15 +120,15 @@ func (d *der) sequence() (der, bool) {
 	return der{b}, ok
 }
 
-// context takes the next element if its tag is of its context, and this one.
-func (d *der) context(tag uint32) (der, bool) {
+// context takes the next element if its tag is this one; ok is false if the tag is not of its context, or there is no element.
+func (d *der) context(tag uint32) (inner der, found, ok bool) {
 	rest := *d
-	e, ok := rest.next()
-	if !ok || e.class != 2 || e.tag != tag {
-		return der{}, false
+	e, there := rest.next()
+	if !there || e.tag != tag {
+		return der{}, false, there || len(d.b) == 0
 	}
 	*d = rest
-	return der{e.content}, true
+	return der{e.content}, true, e.class == 2
 }
 
 // algorithm passes over an AlgorithmIdentifier: an OID, and perhaps parameters of any type.
@@ -148,7 +156,7 @@ func (d *der) bitString() bool {
 	return b[0] <= 8 && b[len(b)-1]&(1<<b[0]-1) == 0
 }
 
-// time takes a UTCTime or GeneralizedTime, with or without seconds, in UTC or with an offset.
+// time takes a UTCTime, with or without seconds, in UTC or with an offset, or a GeneralizedTime, in UTC.
 func (d *der) time() (time.Time, bool) {
 	if b, ok := d.take(tagUTCTime); ok {
 		t, ok := derTime(b, 2)
@@ -163,7 +171,7 @@ func (d *der) time() (time.Time, bool) {
 		return adjusted, adjusted.Day() == t.Day()
 	}
 	b, ok := d.take(tagTime)
-	if !ok {
+	if !ok || len(b) == 0 || b[len(b)-1] != 'Z' {
 		return time.Time{}, false
 	}
 	return derTime(b, 4)
@@ -198,8 +206,7 @@ func derTime(b []byte, digits int) (t time.Time, ok bool) {
 			return t, false
 		}
 	}
-	general := digits == 4
-	if general && len(b) > 0 && (b[0] == '.' || b[0] == ',') {
+	if digits == 4 && len(b) > 0 && b[0] == '.' {
 		n := 1
 		for n < len(b) && b[n] >= '0' && b[n] <= '9' {
 			n++
@@ -209,7 +216,7 @@ func derTime(b []byte, digits int) (t time.Time, ok bool) {
 		}
 		b = b[n:]
 	}
-	offset, ok := derOffset(b, general)
+	offset, ok := derOffset(b)
 	if !ok || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59 {
 		return t, false
 	}
@@ -217,11 +224,9 @@ func derTime(b []byte, digits int) (t time.Time, ok bool) {
 	return t, t.Day() == day
 }
 
-// derOffset reads what follows the digits of a time, and returns its offset to UTC in seconds. Nothing is UTC, where allowed.
-func derOffset(b []byte, nothing bool) (seconds int, ok bool) {
+// derOffset reads what follows the digits of a time, and returns its offset to UTC in seconds.
+func derOffset(b []byte) (seconds int, ok bool) {
 	switch {
-	case len(b) == 0:
-		return 0, nothing
 	case string(b) == "Z":
 		return 0, true
 	case len(b) != 5 || b[0] != '+' && b[0] != '-':

@@ -54,8 +54,12 @@ func readCertificate(b []byte) (c *certificate, ok bool) {
 	if !ok || !whole.algorithm() || !whole.bitString() {
 		return nil, false
 	}
-	if v, ok := tbs.context(0); ok {
-		if number, ok := v.take(tagInteger); !ok || !small(number) {
+	v, found, ok := tbs.context(0)
+	if !ok {
+		return nil, false
+	}
+	if found {
+		if number, ok := v.plain(tagInteger); !ok || !small(number) {
 			return nil, false
 		}
 	}
@@ -116,20 +120,19 @@ func (d *der) publicKey() bool {
 // extensions passes over the unique identifiers and the extensions of a certificate; these have to be well formed.
 func (d *der) extensions() bool {
 	for _, tag := range []uint32{1, 2} {
-		if id, ok := d.context(tag); ok && !id.bitString() {
+		if id, found, ok := d.context(tag); !ok || found && !id.bitString() {
 			return false
 		}
 	}
 	if len(d.b) == 0 {
 		return true
 	}
-	e, ok := d.next()
+	e, _, ok := d.head() // Suricata does not look at its length, if it is not too long
 	if !ok || e.tag != 3 {
 		return false
 	}
-	outer := der{e.content}
-	list, ok := outer.sequence()
-	if !ok || len(outer.b) > 0 {
+	list, ok := d.sequence()
+	if !ok || len(d.b) > 0 {
 		return false
 	}
 	for len(list.b) > 0 {
@@ -140,7 +143,9 @@ func (d *der) extensions() bool {
 		if _, ok := ext.oid(); !ok {
 			return false
 		}
-		ext.take(tagBoolean)
+		if critical, ok := ext.plain(tagBoolean); ok && len(critical) != 1 {
+			return false
+		}
 		if _, ok := ext.plain(tagOctetString); !ok {
 			return false
 		}

@@ -12,31 +12,6 @@ import (
 // badName is what stands for a name of which a value is not the text that it claims to be.
 const badName = "<X509Error: Invalid X.509 name>"
 
-// attributes are the types of attributes that names have, as EVE shows them; others are shown as OID(1.2.3).
-var attributes = map[string]string{
-	"2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.10": "O", "2.5.4.11": "OU",
-	"0.9.2342.19200300.100.1.25": "DC", "1.2.840.113549.1.9.1": "Email",
-
-	"0.9.2342.19200300.100.1.1": "uid",
-	"2.5.4.0":                   "objectClass", "2.5.4.1": "aliasedEntryName", "2.5.4.2": "knowledgeInformation",
-	"2.5.4.4": "surname", "2.5.4.5": "serialNumber", "2.5.4.9": "streetAddress", "2.5.4.12": "title",
-	"2.5.4.13": "description", "2.5.4.14": "searchGuide", "2.5.4.15": "businessCategory", "2.5.4.16": "postalAddress",
-	"2.5.4.17": "postalCode", "2.5.4.41": "name", "2.5.4.42": "givenName", "2.5.4.43": "initials",
-	"2.5.4.44": "generationQualifier", "2.5.4.45": "uniqueIdentifier", "2.5.4.46": "dnQualifier",
-	"1.3.6.1.4.1.311.60.2.1.1": "msJurisdictionLocality",
-	"1.3.6.1.4.1.311.60.2.1.2": "msJurisdictionStateOrProvince",
-	"1.3.6.1.4.1.311.60.2.1.3": "msJurisdictionCountry",
-	"1.2.840.113549.1.9.2":     "unstructuredName", "1.2.840.113549.1.9.3": "contentType",
-	"1.2.840.113549.1.9.4": "id-messageDigest", "1.2.840.113549.1.9.5": "signing-time",
-	"1.2.840.113549.1.9.7": "challengePassword", "1.2.840.113549.1.9.14": "extensionRequest",
-	"1.2.840.113549.1.9.15": "smimeCapabilities", "1.2.840.113549.1.9.20": "friendlyName",
-	// Extensions, which some authorities put into names.
-	"2.5.29.14": "subjectKeyIdentifier", "2.5.29.15": "keyUsage", "2.5.29.17": "subjectAltName",
-	"2.5.29.18": "issuerAltName", "2.5.29.19": "basicConstraints", "2.5.29.31": "crlDistributionPoints",
-	"2.5.29.32": "certificatePolicies", "2.5.29.35": "authorityKeyIdentifier", "2.5.29.37": "extendedKeyUsage",
-	"2.16.840.1.113730.1.1": "nsCertType", "2.16.840.1.113730.1.12": "nsSSLServerName", "2.16.840.1.113730.1.13": "nsComment",
-}
-
 // certName returns a distinguished name as text in its own order: "C=US, O=Example + OU=Web, CN=www.example.org". It ends
 // where the encoding is broken.
 func certName(name der) string {
@@ -83,10 +58,22 @@ func certName(name der) string {
 // attributeType names an attribute.
 func attributeType(oid []byte) string {
 	dotted := oidString(oid)
-	if name, ok := attributes[dotted]; ok {
+	if name, ok := attributes[dotted]; ok && shortest(oid) {
 		return name
 	}
 	return "OID(" + dotted + ")"
+}
+
+// shortest reports whether an object identifier is written as it has to be: another form of it has no name.
+func shortest(oid []byte) bool {
+	begin := true
+	for _, c := range oid {
+		if begin && c == 0x80 {
+			return false
+		}
+		begin = c&0x80 == 0
+	}
+	return begin
 }
 
 // attributeValue returns a value as text, or in hexadecimal if it is none. ok is false for text that is not encoded as it says.

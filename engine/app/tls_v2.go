@@ -26,13 +26,12 @@ func (t *tlsStream) record2(s *tlsSide, b []byte) (n int, v recordState) {
 	if len(b) < head+length {
 		return 0, recordShort
 	}
-	kind, body := b[head], b[head+1:head+length]
-	switch kind {
+	switch b[head] {
 	case ssl2ClientHello:
-		if len(body) < 6 {
-			return 0, recordBad
+		if len(b) < head+1+6 { // a hello has so much, even if its length says less
+			return 0, recordShort
 		}
-		t.setVersion(s, binary.BigEndian.Uint16(body))
+		t.setVersion(s, binary.BigEndian.Uint16(b[head+1:]))
 		t.flags |= tlsClientHelloSeen
 	case ssl2ServerHello:
 		t.flags |= tlsServerHelloSeen
