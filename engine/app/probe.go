@@ -235,54 +235,8 @@ func probeIKE(d Dir, b []byte, from *Dir) answer {
 
 // probeQUIC takes what has a head as in RFC 9000 (or as in Google's versions before it).
 func probeQUIC(b []byte) answer {
-	if len(b) == 0 {
-		return no
-	}
-	first := b[0]
-	if first&0x80 == 0 {
-		if first&0x40 != 0 {
-			return yes
-		}
-		need := 1
-		if first&8 != 0 {
-			need += 8
-		}
-		if first&4 != 0 && first&8 == 0 {
-			need += 32
-		}
-		if first&1 != 0 {
-			need += 4
-		}
-		need += 1 + int(first&0x30>>4)
-		if first&8 != 0 {
-			need += 12
-		}
-		return sure(len(b) >= need)
-	}
-	if len(b) < 6 {
-		return no
-	}
-	version, rest := binary.BigEndian.Uint32(b[1:]), b[5:]
-	google := version >= 0x51303433 && version <= 0x51303436
-	if google {
-		if version != 0x51303436 && first&0x7f < 0x7c {
-			return no
-		}
-		n := 1
-		for _, l := range [...]byte{rest[0] >> 4, rest[0] & 15} {
-			if l != 0 {
-				n += int(l) + 3
-			}
-		}
-		return sure(len(rest) >= n)
-	}
-	for range 2 { // connection ids
-		if len(rest) < 1 || len(rest) < 1+int(rest[0]) {
-			return no
-		}
-		rest = rest[1+int(rest[0]):]
-	}
-	return yes
+	_, ok := readQUICHeader(b)
+	return sure(ok)
 }
 
 func probeNFS(d Dir, b []byte) answer {
