@@ -50,20 +50,22 @@ func (q *quicFlow) gap(Dir, int) bool { return false }
 func (q *quicFlow) end(int64, func(*Event)) {}
 
 func (q *quicFlow) datagram(dir Dir, b []byte, at at, found func(*Event)) (more bool) {
-	emit := func(body []byte) {
-		found(&Event{Type: "quic", Time: at.time, Packet: at.packet, Dir: at.dir, ByPacket: true, TxID: -1, Body: body})
-	}
-	for len(b) > 0 && q.packet(dir, &b, emit) {
+	for len(b) > 0 {
+		n, ok := q.packet(dir, b, at, found)
+		if !ok {
+			break
+		}
+		b = b[n:]
 	}
 	return q.initials < quicInitials && !(q.side[ToServer].hello && q.side[ToClient].hello)
 }
 
-// packet reads the first of the packets in b and takes it from there; false ends the datagram.
-func (q *quicFlow) packet(dir Dir, b *[]byte, emit func([]byte)) bool {
-	h, ok := readQUICHeader(*b)
+// packet reads the first of the packets in b, of n bytes; false ends the datagram.
+func (q *quicFlow) packet(dir Dir, b []byte, at at, found func(*Event)) (n int, ok bool) {
+	h, ok := readQUICHeader(b)
 	s := &q.side[dir]
 	if !ok || s.hello || h.kind == quicShort {
-		return false
+		return 0, false
 	}
 	switch {
 	case q.keys == nil && h.kind == quicInitial:
@@ -72,33 +74,32 @@ func (q *quicFlow) packet(dir Dir, b *[]byte, emit func([]byte)) bool {
 		// The client begins again, with new keys (RFC 9000 section 17.2.5.2).
 		q.side[ToServer].hello, q.keys, q.retried = false, nil, true
 	}
-	whole := (*b)[:h.head+h.length]
-	*b = (*b)[len(whole):]
+	n = h.head + h.length
 	e := quicEvent{cfg: q.cfg, version: h.version, client: dir == ToServer}
 	if h.kind != quicInitial {
-		emit(e.body())
-		return true
+		e.report(at, found)
+		return n, true
 	}
 	if q.initials++; q.initials > quicInitials {
-		return false
+		return 0, false
 	}
-	payload := whole[h.head:]
+	payload := b[h.head:n]
 	if q.keys != nil && len(payload) > 0 {
-		if payload, ok = q.keys.side[dir].open(nil, whole, h.head); !ok {
-			emit(e.body())
-			return false
+		if payload, ok = q.keys.side[dir].open(nil, b[:n], h.head); !ok {
+			e.report(at, found)
+			return 0, false
 		}
 	}
 	f := quicFrames{event: e, crypto: s.crypto, filled: s.filled}
 	s.crypto, s.filled = nil, 0
 	if !f.read(payload) {
-		emit(e.body())
-		return false
+		e.report(at, found)
+		return 0, false
 	}
 	s.crypto, s.filled = f.kept, f.keptFilled
 	s.hello = f.hello
-	emit(f.event.body())
-	return true
+	f.event.report(at, found)
+	return n, true
 }
 
 // quicHeader is what stands before the payload of a packet.

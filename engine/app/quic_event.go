@@ -162,6 +162,10 @@ func (x quicExtension) appendValues(e *quicEvent, b []byte) []byte {
 	return b
 }
 
+func (e *quicEvent) report(at at, found func(*Event)) {
+	found(&Event{Type: "quic", Time: at.time, Packet: at.packet, Dir: at.dir, ByPacket: true, TxID: -1, Body: e.body()})
+}
+
 // body returns the members of the event.
 func (e *quicEvent) body() []byte {
 	b := make([]byte, 0, 128+len(e.cyu)+len(e.ja3)+len(e.extensions))

@@ -304,3 +304,20 @@ func TestQUICEndsWithBothHellos(t *testing.T) {
 		t.Error("after both hellos: got more, want none")
 	}
 }
+
+// What is encrypted costs nothing: one side of a connection may never be seen.
+func TestQUICEncryptedCostsNoMemory(t *testing.T) {
+	q := newQUIC(quicAll)
+	found := func(*Event) {}
+	id := unhex(t, rfcConnection)
+	first := sealQUIC(quicV1, ToServer, id, 0, quicFrame(0, unhex(t, rfcClient)))
+	q.datagram(ToServer, first, at{}, found)
+	short := append([]byte{0x45}, make([]byte, 1200)...)
+	if n := testing.AllocsPerRun(100, func() {
+		q.datagram(ToServer, short, at{}, found)
+		q.datagram(ToClient, short, at{}, found)
+		q.datagram(ToServer, first, at{}, found)
+	}); n != 0 {
+		t.Errorf("got %v allocations for three datagrams, want 0", n)
+	}
+}

@@ -56,6 +56,7 @@ func TestCertificateNames(t *testing.T) {
 		{"others", bytes.Join([][]byte{set(attr("2a864886f70d010901", 22, "a@b")), set(attr("0992268993f22c640119", 22, "org")), set(attr("550405", 19, "7"))}, nil),
 			"Email=a@b, DC=org, serialNumber=7"},
 		{"unknown", set(attr("2a8648", 19, "v")), "OID(1.2.840)=v"},
+		{"longer than it must be", append(set(attr("55048006", 19, "v")), set(attr("550486", 19, "w"))...), "OID(2.5.4.6)=v, OID(2.5.4.6)=w"},
 		{"not text", set(attr("550403", tagOctetString, "\x01\xfe")), "CN=01FE"},
 		{"UTF-16", set(attr("550403", 30, "\x00M\x00\xfc\xd8\x3d\xde\x00")), "CN=Mü😀"},
 		{"half of UTF-16", set(attr("550403", 30, "\x00M\xd8\x3d")), badName},

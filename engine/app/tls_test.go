@@ -3,9 +3,11 @@ package app
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,10 +17,15 @@ import (
 // tlsCaptures are those of testdata/tls, with the packet at which Suricata reports the session.
 var tlsCaptures = map[string]uint64{"tls12": 7, "tls13": 7, "retry": 10, "tls10": 7, "fragments": 7, "clientcert": 9, "resumed": 15}
 
-// readTLSCapture reads a capture as tcpdump writes it: little endian, microseconds, Ethernet, IPv4, TCP.
 func readTLSCapture(t testing.TB, name string) []packet.Packet {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", "tls", name+".pcap"))
+	return readCapture(t, filepath.Join("testdata", "tls", name+".pcap"))
+}
+
+// readCapture reads a capture as tcpdump writes it: little endian, microseconds, Ethernet, IPv4, TCP or UDP.
+func readCapture(t testing.TB, path string) []packet.Packet {
+	t.Helper()
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,8 +40,11 @@ func readTLSCapture(t testing.TB, name string) []packet.Packet {
 		p := packet.Packet{
 			Time: int64(le.Uint32(b))*1e9 + int64(le.Uint32(b[4:]))*1e3, Number: uint64(len(list) + 1),
 			Src: packet.IPv4(ip[12:]), Dst: packet.IPv4(ip[16:]), Proto: ip[9],
-			SrcPort: be.Uint16(tcp), DstPort: be.Uint16(tcp[2:]), Seq: be.Uint32(tcp[4:]), Ack: be.Uint32(tcp[8:]), TCPFlags: tcp[13],
-			Window: be.Uint16(tcp[14:]), Payload: tcp[int(tcp[12]>>4)*4:],
+			SrcPort: be.Uint16(tcp), DstPort: be.Uint16(tcp[2:]), Payload: tcp[8:],
+		}
+		if p.Proto == packet.TCP {
+			p.Seq, p.Ack, p.TCPFlags, p.Window = be.Uint32(tcp[4:]), be.Uint32(tcp[8:]), tcp[13], be.Uint16(tcp[14:])
+			p.Payload = tcp[int(tcp[12]>>4)*4:]
 		}
 		p.PayloadLen = uint32(len(p.Payload))
 		list = append(list, p)
@@ -267,6 +277,31 @@ func TestTLSSaysWhatCameBefore(t *testing.T) {
 	}
 }
 
+// As in Suricata the packet that shows the client to be unreadable may still bring what its server sent.
+func TestTLSTellsOfServerOfUnreadableClient(t *testing.T) {
+	var answer []byte
+	for _, piece := range tlsPieces(t, "tls10") {
+		if piece.dir == ToClient {
+			answer = append(answer, piece.b...)
+		}
+	}
+	for packet, want := range map[uint64]int{5: 1, 6: 0} {
+		n := 0
+		found := func(e *Event) {
+			if n++; !strings.Contains(string(e.Body), "example.org") {
+				t.Errorf("got %s, want the server's certificate", e.Body)
+			}
+		}
+		p := newTLS(&Config{TLS: true})
+		if _, more := p.stream(ToServer, []byte{22, 9, 9, 0, 4, 1, 0, 0, 0}, at{packet: 5}, found); !more || p.broken() {
+			t.Error("client: got no more, want the server's side")
+		}
+		if _, more := p.stream(ToClient, answer, at{packet: packet, dir: ToClient}, found); more || !p.broken() || n != want {
+			t.Errorf("server with packet %d: got %d events, more %v, want %d and no more", packet, n, more, want)
+		}
+	}
+}
+
 func TestTLSClosesWithItsSession(t *testing.T) {
 	hello := record(tlsHandshake, clientHello(tls12, nil, ticket...)...)
 	f := func(answer []byte, closes []Dir, packet uint64, want int) {
@@ -305,6 +340,49 @@ func TestTLSKeepsLittle(t *testing.T) {
 		}
 		if n := cap(p.side[ToClient].msg); n > 2*tlsMessageLimit {
 			t.Fatalf("got %d bytes kept, want at most %d", n, 2*tlsMessageLimit)
+		}
+	}
+}
+
+// The captures are read from ../shared; what is wanted is Suricata's.
+func TestReferenceCaptures(t *testing.T) {
+	const dir = "../../../shared/data/reference/flows/"
+	for name, want := range map[string][]string{
+		"sv-tls.pcap": {
+			"21 TLS 1.2 www.google.com 27:2e:56:1b:56:00:b7:8d:84:07:c7:62:41:02:94:f3:9a:a0:c3:5e a64c29923906f2a1be278be1da0714fa a27e76e64afe9199440ad714848966f8 t12d8008h2_9cedc1f1428b_046e095b7c4a",
+		},
+		"sv-quic.pcap": {
+			"1 1 msquic.net 292bd0719190dff4cb1033de8573310d",
+			"2 1 2253c82f03b621c5144709b393fde2c9",
+		},
+	} {
+		if _, err := os.Stat(dir + name); err != nil {
+			t.Skip("needs ../shared/data/reference/flows/" + name)
+		}
+		ps := readCapture(t, dir+name)
+		c := New(&Config{TLS: true, QUIC: true, JA3: true, JA4: true, SuricataJA: true}, ps[0].Proto, ps[0].SrcPort, ps[0].DstPort)
+		var got []string
+		for i, more := 0, true; i < len(ps) && more; i++ {
+			side := ToServer
+			if ps[i].SrcPort == ps[0].DstPort {
+				side = ToClient
+			}
+			more = c.Packet(&ps[i], side, func(e *Event) {
+				v := decodeJSON(t, string(e.Body))[e.Type].(map[string]any)
+				line := fmt.Sprint(e.Packet)
+				for _, key := range []string{"version", "sni", "fingerprint", "ja3", "ja3s", "ja4"} {
+					if o, ok := v[key].(map[string]any); ok {
+						v[key] = o["hash"]
+					}
+					if v[key] != nil {
+						line += fmt.Sprint(" ", v[key])
+					}
+				}
+				got = append(got, line)
+			})
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
 }
