@@ -8,7 +8,7 @@ require (
 	github.com/klauspost/compress v1.20.3 // input file: zstd
 	github.com/landlock-lsm/go-landlock v0.11.0 // cmd/dragonfly: confinement by the kernel, of all threads
 	github.com/yuin/gopher-lua v1.1.2 // luabind: the Lua of all scripts; gopher-json re-encodes events wrongly, see README
-	golang.org/x/net v0.62.0 // engine/domain: the public suffix list
+	golang.org/x/net v0.62.0 // engine/domain: the public suffix list; engine/app: the Huffman code of HTTP/2
 	golang.org/x/sys v0.49.0 // chroot, privileges, socket options, birth times of files
 )
 

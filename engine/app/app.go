@@ -1,5 +1,6 @@
 // Package app reads the application layer of flows: which protocol it is, and what EVE reports of it. It sees only payloads;
-// engine/flow gives them to it and writes the events that it finds.
+// engine/flow gives them to it and writes the events that it finds. What it reports, and with which packet, is what
+// Suricata 7 reports; in particular the bytes of a stream are read when they are acknowledged.
 package app
 
 import "dragonfly/engine/packet"
@@ -28,27 +29,136 @@ type Event struct {
 // Config says what is wanted. The zero value detects protocols and reports nothing.
 type Config struct {
 	DNS, HTTP, TLS, QUIC, SSH bool
-	DNSVersion                int   // 2 (Suricata 5 to 7) or 3 (Suricata 8)
+	DNSVersion                int   // 2 (Suricata 5 to 7) or 3 (Suricata 8); 0 is 2
 	JA3, JA4                  bool  // ja3, ja3s; ja4
+	JA4QUIC                   bool  // with JA4: in quic events as well, where Suricata leaves it out unless its output asks for it
+	SuricataJA                bool  // ja3 and ja4 as Suricata 7.0.10 has them where it deviates from their specifications
 	Depth                     int64 // bytes of one direction of a stream that are looked at; 0 is no limit. Suricata: 1 MiB
-	Pending                   int   // bytes that may wait, per direction, for a segment before them
+	Pending                   int   // bytes that may wait, per direction, for a segment before them or an acknowledgement; 0 is 64 KiB
 }
 
 // Conn is the application layer of one flow. Its memory is bounded, and it belongs to the goroutine of its flow.
 type Conn struct {
-	proto, toServer, toClient string
+	config   *Config
+	proto    uint8
+	client   uint16 // ports
+	server   uint16
+	found    protocol    // app_proto
+	sides    [2]protocol // app_proto_ts, app_proto_tc
+	before   protocol    // app_proto_orig
+	want     protocol    // app_proto_expected
+	probe    uint16      // port that stands for server's in detection after a change of protocol; 0: none
+	asked    bool        // the protocol changes with the next bytes
+	first    Dir         // of the first bytes of a stream
+	any      bool        // first is set
+	handed   bool        // bytes were handed to the parser, or are past changing its protocol
+	off      bool        // the application layer is given up
+	reversed bool        // the client is the server
+	nested   bool        // a direction's detection has the other looked at
+	detector detector
+	parser   parser
+	previous parser // of the protocol before, while it changes
+	tcp      *session
 }
 
-// New returns the application layer of a flow over proto (packet.TCP or packet.UDP) from a client's port to a server's.
-func New(c *Config, proto uint8, clientPort, serverPort uint16) *Conn { return &Conn{} }
+// New returns the application layer of a flow over proto (packet.TCP or packet.UDP; others have none) from a client's port to a
+// server's. It keeps c.
+func New(c *Config, proto uint8, clientPort, serverPort uint16) *Conn {
+	conn := &Conn{config: c, proto: proto, client: clientPort, server: serverPort}
+	if proto == packet.TCP {
+		conn.tcp = &session{}
+	}
+	return conn
+}
 
 // Packet takes a packet of the flow and calls found for each event that it completes. It reports whether it wants more; after
-// false only Protocols may be called.
-func (c *Conn) Packet(p *packet.Packet, dir Dir, found func(*Event)) bool { return false }
+// false only Protocols, Changed and Reversed may be called.
+func (c *Conn) Packet(p *packet.Packet, dir Dir, found func(*Event)) bool {
+	switch {
+	case uint32(len(p.Payload)) < p.PayloadLen: // cut by the capture: Suricata takes no part of it
+		return !c.off
+	case c.tcp != nil:
+		return c.segment(p, dir, found)
+	case c.proto == packet.UDP:
+		return c.datagram(p, dir, found)
+	}
+	return false
+}
 
-// End says that the flow has ended: what is unfinished (a request without response) is reported.
-func (c *Conn) End(time int64, found func(*Event)) {}
+// End says that the flow has ended: what is unfinished (a request without response) is reported. Only Protocols, Changed and
+// Reversed may be called after it.
+func (c *Conn) End(time int64, found func(*Event)) {
+	at := at{time: time}
+	if c.tcp != nil && !c.off {
+		for _, at.dir = range [...]Dir{ToServer, ToClient} {
+			if c.tcp.state >= established {
+				c.read(at.dir, true, at, found)
+			}
+		}
+	}
+	if c.parser != nil {
+		c.parser.end(time, found)
+	}
+	c.release()
+}
 
 // Protocols returns app_proto, app_proto_ts and app_proto_tc as EVE has them in flow events: "failed" where nothing was
 // recognised in what was sent, "" where nothing was sent or where the direction's is that of the flow.
-func (c *Conn) Protocols() (proto, toServer, toClient string) { return c.proto, c.toServer, c.toClient }
+func (c *Conn) Protocols() (proto, toServer, toClient string) {
+	proto = c.found.String()
+	if c.sides[ToServer] != c.found {
+		toServer = c.sides[ToServer].String()
+	}
+	if c.sides[ToClient] != c.found {
+		toClient = c.sides[ToClient].String()
+	}
+	return proto, toServer, toClient
+}
+
+// Changed returns app_proto_orig and app_proto_expected of flow events: the protocol that was spoken before the present one, and
+// the one that was announced to follow it; "" where EVE has none.
+func (c *Conn) Changed() (original, expected string) {
+	if c.before != c.found {
+		original = c.before.String()
+	}
+	if c.want != c.found {
+		expected = c.want.String()
+	}
+	return original, expected
+}
+
+// Reversed reports whether the flow's first packet was an answer, so that its sender is the server: Suricata then swaps the two
+// ends, and all their counts, in what it reports from then on.
+func (c *Conn) Reversed() bool { return c.reversed }
+
+// newParser returns the parser of a protocol; nil where none of its events are wanted, or it has none.
+func (c *Conn) newParser(p protocol) parser {
+	switch {
+	case p == dns && c.config.DNS:
+		return newDNS(c.config)
+	case p == http:
+		return newHTTP(c.config)
+	case p == http2 && c.config.HTTP:
+		from, _ := c.previous.(*httpParser)
+		return newHTTP2(c.config, from)
+	case p == tls && c.config.TLS:
+		return newTLS(c.config).after(c.before.String())
+	case p == quic && c.config.QUIC:
+		return newQUIC(c.config)
+	case p == ssh && c.config.SSH:
+		return newSSH(c.config)
+	case p == smtp || p == ftp:
+		return newStartTLS(p)
+	}
+	return nil
+}
+
+// release gives up what waits, and the parser.
+func (c *Conn) release() {
+	if c.tcp != nil {
+		c.tcp.streams[ToServer].forget()
+		c.tcp.streams[ToClient].forget()
+	}
+	c.parser = nil
+	c.off = true
+}
