@@ -56,6 +56,7 @@ func (d *Decoder) Decode(f *Frame, out []Packet) []Packet {
 		}
 		p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 		p.Seq, p.Ack, p.TCPFlags, p.Window = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:]), b[13], binary.BigEndian.Uint16(b[14:])
+		p.TCPOptions = b[20 : int(b[12]>>4)*4]
 		p.HeaderLen += uint16(b[12]>>4) * 4
 		b = b[int(b[12]>>4)*4:]
 	case UDP:

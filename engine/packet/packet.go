@@ -117,6 +117,7 @@ type Packet struct {
 	Window     uint16
 	Seq, Ack   uint32
 	HeaderLen  uint16 // of IP with options and extensions, and transport, in bytes
+	TCPOptions []byte // of the TCP header
 	PayloadLen uint32 // of the transport's payload as the headers say
 	Payload    []byte // what was captured of it: may be shorter
 
