@@ -13,6 +13,16 @@ type side struct {
 	features Features
 }
 
+// A Conn may have more abilities than that it reads.
+type (
+	// reverser knows that the flow's first packet was an answer, so that its sender is the server.
+	reverser interface{ Reversed() bool }
+	// changer knows app_proto_orig and app_proto_expected.
+	changer interface {
+		Changed() (original, expected string)
+	}
+)
+
 // show gives a packet of e to its application layer, which begins with the first payload. settled says that the packet belongs
 // to its TCP session, if it has one.
 func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
@@ -47,7 +57,8 @@ func (m *Meter) asked() { m.asking, m.packet = nil, nil }
 
 // turnAround swaps the ends of e when its application layer found out that the first packet was an answer.
 func (m *Meter) turnAround(e *entry, conn *app.Conn) {
-	if conn.Reversed() == (e.flags&turned != 0) {
+	r, ok := any(conn).(reverser)
+	if !ok || r.Reversed() == (e.flags&turned != 0) {
 		return
 	}
 	e.flags ^= turned
@@ -147,8 +158,12 @@ func (m *Meter) appendProtocols(b []byte, e *entry) []byte {
 
 func (m *Meter) protocols(conn *app.Conn) [5]uint8 {
 	proto, toServer, toClient := conn.Protocols()
-	original, expected := conn.Changed()
-	return [...]uint8{m.name(proto), m.name(toServer), m.name(toClient), m.name(original), m.name(expected)}
+	names := [5]uint8{m.name(proto), m.name(toServer), m.name(toClient)}
+	if c, ok := any(conn).(changer); ok {
+		original, expected := c.Changed()
+		names[3], names[4] = m.name(original), m.name(expected)
+	}
+	return names
 }
 
 // sources are Suricata's pkt_src, by tunnel; it has no ERSPAN of its own.

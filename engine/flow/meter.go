@@ -45,24 +45,25 @@ const (
 
 // Meter is one shard of the flow table. It belongs to one goroutine. Time comes from the packets, or from Advance.
 type Meter struct {
-	config   Config
-	emit     func(event []byte)
-	table    *table
-	queues   [states]queue
-	wheel    wheel
-	timeouts [classes][states]int64 // seconds
-	now      int64                  // the latest time of a packet or of Advance
-	counts   counts
-	sides    []side           // by entry.side; 0 is not used
-	spare    []uint32         // unused sides
-	names    []string         // of protocols, by entry.protocols; the first is ""
-	found    func(*app.Event) // appEvent, made once
-	syn      packet.Packet    // of a handshake that is shown later
-	asking   *entry           // the flow whose application layer is being asked
-	packet   *packet.Packet   // that it is asked about; nil at the end of the flow
-	out      []byte           // the event being written
-	iface    string           // as a member
-	day      daytime
+	config      Config
+	emit        func(event []byte)
+	table       *table
+	queues      [states]queue
+	wheel       wheel
+	timeouts    [classes][states]int64 // seconds
+	now         int64                  // the latest time of a packet or of Advance
+	counts      counts
+	sides       []side           // by entry.side; 0 is not used
+	spare       []uint32         // unused sides
+	names       []string         // of protocols, by entry.protocols; the first is ""
+	found       func(*app.Event) // appEvent, made once
+	syn         packet.Packet    // of a handshake that is shown later
+	asking      *entry           // the flow whose application layer is being asked
+	packet      *packet.Packet   // that it is asked about; nil at the end of the flow
+	out         []byte           // the event being written
+	iface       string           // as a member
+	newFeatures func() Features  // nil if none are wanted
+	day         daytime
 }
 
 // New returns a meter. emit gets each event, one JSON object without a line end; the slice is valid during the call, and emit
@@ -82,7 +83,7 @@ func New(c Config, emit func(event []byte)) *Meter {
 			def = [states]int64{60, 600, 60}
 		}
 		for s, d := range [states]time.Duration{t.New, t.Established, t.Closed} {
-			if m.timeouts[class][s] = int64((d + time.Second - 1) / time.Second); d <= 0 {
+			if m.timeouts[class][s] = int64((d-1)/time.Second) + 1; d <= 0 {
 				m.timeouts[class][s] = def[s]
 			}
 		}
