@@ -69,16 +69,6 @@ type session struct {
 	state, before  tcpState // before: the last state that was another
 }
 
-// regionGap is how far ahead a segment must be that Suricata begins another region of its stream buffer for it.
-const regionGap = 256 << 10
-
-func (c *session) next(dir app.Dir) uint32 {
-	if dir == app.ToServer {
-		return c.client.next
-	}
-	return c.server.next
-}
-
 func before(a, b uint32) bool { return int32(a-b) < 0 }
 func after(a, b uint32) bool  { return int32(a-b) > 0 }
 
