@@ -23,10 +23,10 @@ type (
 	}
 )
 
-// show gives a packet of e to its application layer, which begins with the first payload. settled says that the packet belongs
-// to its TCP session, if it has one.
+// show gives a packet of e to its application layer, which begins with the first datagram, or with the handshake or the data of
+// a TCP session: a flood of SYNs costs nothing here. settled says that the packet belongs to its session.
 func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
-	if !settled {
+	if !settled || e.flags&wantsApp != 0 && e.proto == packet.TCP && e.tcp.state < tcpEstablished && e.tcp.state != tcpNone && p.PayloadLen == 0 {
 		return
 	}
 	m.asking, m.packet = e, p

@@ -188,7 +188,7 @@ func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
 			m.become(i, e, stateEstablished)
 		}
 	}
-	if e.side != 0 || e.flags&wantsApp != 0 && p.PayloadLen > 0 {
+	if e.side != 0 || e.flags&wantsApp != 0 {
 		m.show(e, p, dir, accepted || p.Proto == packet.TCP && p.TCPFlags&packet.SYN != 0)
 	}
 }
