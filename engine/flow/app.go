@@ -26,15 +26,16 @@ type (
 // show gives a packet of e to its application layer, which begins with the first datagram, or with the handshake or the data of
 // a TCP session: a flood of SYNs costs nothing here. settled says that the packet belongs to its session.
 func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
-	if !settled || e.flags&wantsApp != 0 && e.proto == packet.TCP && e.tcp.state < tcpEstablished && e.tcp.state != tcpNone && p.PayloadLen == 0 {
+	if !settled {
 		return
 	}
 	m.asking, m.packet = e, p
 	defer m.asked()
 	if e.flags&wantsApp != 0 {
-		if e.flags &^= wantsApp; e.proto == packet.TCP && e.tcp.state == tcpNone {
-			return // midstream
+		if e.proto == packet.TCP && (e.tcp.state == tcpNone || e.tcp.state < tcpEstablished && p.PayloadLen == 0) {
+			return
 		}
+		e.flags &^= wantsApp
 		conn := app.New(&m.config.App, e.proto, e.sport, e.dport)
 		m.side(e).conn = conn
 		if e.proto == packet.TCP && p.TCPFlags&packet.SYN == 0 && !m.handshake(e, p, conn) {
@@ -43,7 +44,7 @@ func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
 		}
 	}
 	conn := m.sides[e.side].conn
-	if conn == nil {
+	if conn == nil || p.Proto == packet.TCP && p.TCPFlags&packet.RST != 0 && e.tcp.doubtful() {
 		return
 	}
 	more := conn.Packet(p, dir, m.found)

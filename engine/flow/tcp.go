@@ -305,6 +305,9 @@ func (c *session) validRST(g *segment) bool {
 	return g.Seq == g.s.next
 }
 
+// doubtful reports whether the session was closed by a RST that may turn out to be forged.
+func (c *session) doubtful() bool { return (c.client.flags|c.server.flags)&gotReset != 0 }
+
 // validTS checks the timestamp of g against the last one of its stream (RFC 7323).
 func (c *session) validTS(g *segment) bool {
 	if !g.hasTS {
