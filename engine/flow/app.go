@@ -21,6 +21,10 @@ type (
 	changer interface {
 		Changed() (original, expected string)
 	}
+	// gapper knows in which directions bytes were acknowledged that were not captured.
+	gapper interface {
+		Gaps() (toServer, toClient bool)
+	}
 )
 
 // show gives a packet of e to its application layer, which begins with the first datagram, or with the handshake or the data of
@@ -110,8 +114,24 @@ func (m *Meter) leave(e *entry) {
 func (m *Meter) drop(e *entry) {
 	conn := m.sides[e.side].conn
 	e.protocols = m.protocols(conn)
+	e.gaps(conn)
 	if m.sides[e.side].conn = nil; m.sides[e.side].features == nil {
 		m.leave(e)
+	}
+}
+
+// gaps notes where conn missed bytes. Less is expected of a RST then.
+func (e *entry) gaps(conn *app.Conn) {
+	g, ok := any(conn).(gapper)
+	if !ok {
+		return
+	}
+	toServer, toClient := g.Gaps()
+	if toServer {
+		e.tcp.flags |= gapToServer
+	}
+	if toClient {
+		e.tcp.flags |= gapToClient
 	}
 }
 

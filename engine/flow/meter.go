@@ -177,6 +177,9 @@ func (m *Meter) Packet(p *packet.Packet) {
 func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
 	accepted := true
 	if p.Proto == packet.TCP {
+		if p.TCPFlags&packet.RST != 0 && e.side != 0 && m.sides[e.side].conn != nil {
+			e.gaps(m.sides[e.side].conn)
+		}
 		before := e.tcp.state
 		accepted = e.tcp.packet(p, dir, e.flags&isV6 != 0)
 		if e.tcp.state != before {
