@@ -142,7 +142,7 @@ func (m *Meter) Packet(p *packet.Packet) {
 			m.end(i, e, endClosed)
 			e = nil
 		case m.config.Active > 0 && p.Time-e.start > int64(m.config.Active):
-			m.restart(e, p.Time)
+			m.restart(i, e, p.Time)
 		}
 	}
 	if e == nil {
@@ -232,7 +232,7 @@ func (m *Meter) add(k *key, hash uint32, p *packet.Packet) (uint32, *entry) {
 }
 
 // restart reports e as it is, and lets it go on as a flow that begins at now.
-func (m *Meter) restart(e *entry, now int64) {
+func (m *Meter) restart(i uint32, e *entry, now int64) {
 	m.counts.ended[endActive]++
 	m.counts.flows++
 	m.flowEvent(e, endActive)
@@ -241,6 +241,8 @@ func (m *Meter) restart(e *entry, now int64) {
 	if e.side != 0 {
 		m.sides[e.side].features = nil
 	}
+	m.disarm(e)
+	m.arm(i, e)
 }
 
 // end reports a flow and forgets it.
