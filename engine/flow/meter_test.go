@@ -258,8 +258,7 @@ func TestOtherProtocolsAreCounted(t *testing.T) {
 func TestFloodSparesEstablishedFlows(t *testing.T) {
 	const established, flood, most = 300, 60000, 1000
 	forced := map[string]int{}
-	var m *Meter
-	m = New(Config{MaxFlows: most}, func(b []byte) {
+	m := New(Config{MaxFlows: most}, func(b []byte) {
 		if strings.Contains(string(b), `"reason":"forced"`) {
 			if strings.Contains(string(b), `"state":"new"`) {
 				forced["new"]++
@@ -365,7 +364,9 @@ func (c *counter) Add(p *packet.Packet, toClient bool) {
 	}
 }
 
-func (c *counter) Append(b []byte) []byte { return fmt.Appendf(b, `"features":{"ts":%d,"tc":%d}`, c[0], c[1]) }
+func (c *counter) Append(b []byte) []byte {
+	return fmt.Appendf(b, `"features":{"ts":%d,"tc":%d}`, c[0], c[1])
+}
 
 func TestEventsOfTheApplicationLayer(t *testing.T) {
 	b := newBench(t, Config{})
