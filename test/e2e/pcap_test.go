@@ -99,6 +99,8 @@ func TestCaptureSurvivesKills(t *testing.T) {
 				p := r.launch("-x")
 				p.until("a checkpoint in the middle", func() bool { return checkpoint() > before })
 				before = checkpoint()
+				beyond := r.lines("log/out.json") + 200
+				p.until("events that are not in the checkpoint", func() bool { return r.lines("log/out.json") >= min(beyond, len(all)) })
 				p.cmd.Process.Kill()
 				<-p.ended
 				if r.lines("log/out.json") < len(all) {
