@@ -112,7 +112,7 @@ func (p *Pass) runOne(ctx context.Context, sources []Source, sink Sink) error {
 	if err != nil {
 		return err
 	}
-	m.Close()
+	m.CloseAt(p.tally.now)
 	p.tally.meter(0, m)
 	if failed == nil {
 		failed = sink.Pause()
