@@ -29,8 +29,9 @@ func FuzzPass(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(cut(b, 12)[0])
-		f.Add(cut(b, 60)[1])
+		for _, part := range cut(b, 12)[:3] {
+			f.Add(part)
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var all [2]keepSink
