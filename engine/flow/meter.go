@@ -31,8 +31,8 @@ type Config struct {
 
 const entryBytes = int(unsafe.Sizeof(entry{}))
 
-// DefaultMaxFlows is how many flows fit into 256 MiB, without their application layer.
-const DefaultMaxFlows = 256 << 20 / (entryBytes + 8)
+// DefaultMaxFlows is how many flows fit into 256 MiB, at 0.5 KiB with their place in the table and their application layer.
+const DefaultMaxFlows = 256 << 20 / 512
 
 // Classes of protocols with timeouts of their own.
 const (
