@@ -53,6 +53,7 @@ type Meter struct {
 	timeouts    [classes][states]int64 // seconds
 	now         int64                  // time of the last packet, or of Advance: that of flow events
 	newest      int64                  // the latest of all times so far
+	ticks       uint64                 // packets, with those of Other
 	counts      counts
 	sides       []side           // by entry.side; 0 is not used
 	spare       []uint32         // unused sides
@@ -113,11 +114,7 @@ const checkEvery = 1 << 12
 // that are idle at its time end soon, see checkEvery. Packets may come with a time before that of others.
 func (m *Meter) Packet(p *packet.Packet) {
 	m.counts.packets++
-	m.now = p.Time
-	m.newest = max(m.newest, p.Time)
-	if m.counts.packets%checkEvery == 0 || !m.wheel.begun {
-		m.turn(seconds(m.newest))
-	}
+	m.tick(p.Time)
 	if !meterable(p.Proto) {
 		m.counts.otherProtocol++
 		return
@@ -255,6 +252,19 @@ func (m *Meter) end(i uint32, e *entry, why ending) {
 	m.disarm(e)
 	m.dequeue(e)
 	m.table.remove(i)
+}
+
+// Other tells the meter of a packet that another meter of the same source takes, by its time: idle flows then end just as if
+// one meter had all packets.
+func (m *Meter) Other(now int64) { m.tick(now) }
+
+// tick takes the time of a packet.
+func (m *Meter) tick(now int64) {
+	m.now = now
+	m.newest = max(m.newest, now)
+	if m.ticks++; m.ticks%checkEvery == 0 || !m.wheel.begun {
+		m.turn(seconds(m.newest))
+	}
 }
 
 // Advance ends the flows that are idle at now, nanoseconds since 1970. A capture from an interface calls it by its clock, at
