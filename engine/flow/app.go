@@ -196,8 +196,10 @@ var sources = map[packet.Tunnel]string{
 // source returns the pkt_src of an event.
 func (m *Meter) source(e *entry, ev *app.Event) string {
 	switch {
-	case ev.Packet == 0:
+	case ev.Packet == 0 && m.packet == nil:
 		return "stream (flow timeout)"
+	case ev.Packet == 0:
+		return "stream (detect/log)" // the protocol changes, and what was of the old one is finished first
 	case m.packet != nil && m.packet.Fragments > 0 && m.packet.Number == ev.Packet:
 		return "defrag"
 	case e.tunnel == packet.TunnelIPIP && e.flags&isV6 != 0:

@@ -374,6 +374,7 @@ func TestEventsOfTheApplicationLayer(t *testing.T) {
 	b.play(p)
 	b.asking, b.packet = b.table.at(1), p
 	b.appEvent(&app.Event{Type: "dns", Time: 1e18, Packet: 3, Dir: app.ToClient, ByPacket: true, TxID: -1, Body: []byte(`"dns":{"id":7}`)})
+	b.packet = nil
 	b.appEvent(&app.Event{Type: "http", Time: 1e18, Dir: app.ToClient, TxID: 2, Body: []byte(`"http":{}`)})
 	b.asking, b.packet = nil, nil
 	b.Close()
