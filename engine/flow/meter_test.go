@@ -392,3 +392,19 @@ func TestEventsOfTheApplicationLayer(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstPacketMayBeAnAnswer(t *testing.T) {
+	if _, ok := any(&app.Conn{}).(reverser); !ok {
+		t.Skip("needs a package app that knows answers")
+	}
+	b := newBench(t, Config{})
+	answer, query := udp(1, 2, 1), udp(2, 1, 2)
+	answer.SrcPort, answer.DstPort = 4000, 53
+	query.SrcPort, query.DstPort = 53, 4000
+	answer.Payload = []byte("\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x09\x00\x04\x01\x02\x03\x04")
+	query.Payload = []byte("\x12\x35\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01")
+	answer.PayloadLen, query.PayloadLen = uint32(len(answer.Payload)), uint32(len(query.Payload))
+	answer.Bytes = 99
+	b.play(answer, query).Close()
+	b.want("src_ip=10.0.0.1 src_port=53 dest_ip=10.0.0.2 dest_port=4000 app_proto=dns flow.pkts_toserver=1 flow.pkts_toclient=1 flow.bytes_toclient=99 flow.state=established")
+}
