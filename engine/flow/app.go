@@ -169,9 +169,6 @@ func (m *Meter) appendProtocols(b []byte, e *entry) []byte {
 	if e.side != 0 && m.sides[e.side].conn != nil { // after an active timeout
 		names = m.protocols(m.sides[e.side].conn)
 	}
-	if proto := m.names[names[0]]; e.flags&ftpData != 0 && (proto == "" || proto == "failed") {
-		names = [5]uint8{m.name(protoFTPData)}
-	}
 	for i, n := range names {
 		if n != 0 {
 			b = appendMember(b, protocolMembers[i], m.names[n])

@@ -55,10 +55,9 @@ type Meter struct {
 	newest      int64                  // the latest of all times so far
 	ticks       uint64                 // packets, with those of Other
 	counts      counts
-	sides       []side   // by entry.side; 0 is not used
-	spare       []uint32 // unused sides
-	names       []string // of protocols, by entry.protocols; the first is ""
-	transfers   transfers
+	sides       []side           // by entry.side; 0 is not used
+	spare       []uint32         // unused sides
+	names       []string         // of protocols, by entry.protocols; the first is ""
 	found       func(*app.Event) // appEvent, made once
 	syn         packet.Packet    // of a handshake that is shown later
 	asking      *entry           // the flow whose application layer is being asked
@@ -189,9 +188,6 @@ func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
 			m.become(i, e, stateEstablished)
 		}
 	}
-	if accepted && p.PayloadLen > 0 && p.Proto == packet.TCP {
-		m.ftp(e, p, dir)
-	}
 	if e.side != 0 || e.flags&wantsApp != 0 {
 		m.show(e, p, dir, accepted || p.Proto == packet.TCP && p.TCPFlags&packet.SYN != 0)
 	}
@@ -252,9 +248,6 @@ func (m *Meter) end(i uint32, e *entry, why ending) {
 	m.counts.ended[why]++
 	m.counts.reported += e.packets[0] + e.packets[1]
 	m.flowEvent(e, why)
-	if e.flags&(ftpControl|ftpData) != 0 {
-		m.transfers.forget(e)
-	}
 	m.leave(e)
 	m.disarm(e)
 	m.dequeue(e)

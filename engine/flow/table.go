@@ -26,10 +26,6 @@ const (
 	wantsApp // no application layer yet, and none was refused
 	used     // since it was queued for eviction
 	turned   // client and server are not in the order of the first packet
-	ftpControl
-	ftpData       // was announced by a control connection
-	firstToServer // data was seen while a transfer was announced
-	firstToClient
 	alive
 )
 
