@@ -103,7 +103,7 @@ func fast(f *Frame, p *Packet) bool {
 		}
 		*p = Packet{}
 		p.TCPFlags, p.Seq, p.Ack = t[13], binary.BigEndian.Uint32(t[4:8]), binary.BigEndian.Uint32(t[8:12])
-		p.Window, p.HeaderLen, p.Payload = binary.BigEndian.Uint16(t[14:16]), uint16(header+n), t[n:]
+		p.Window, p.HeaderLen, p.Payload, p.TCPOptions = binary.BigEndian.Uint16(t[14:16]), uint16(header+n), t[n:], t[20:n]
 	case UDP:
 		n := int(binary.BigEndian.Uint16(t[4:6]))
 		if n < 8 || n > len(t) || tunnelPort(binary.BigEndian.Uint16(t[:2]), binary.BigEndian.Uint16(t[2:4])) {

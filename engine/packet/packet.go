@@ -101,6 +101,8 @@ type Packet struct {
 
 	Payload []byte // what was captured of the transport's payload: may be shorter than PayloadLen
 
+	TCPOptions []byte // of the TCP header, as captured
+
 	Src, Dst         Addr
 	SrcPort, DstPort uint16 // TCP, UDP, SCTP; else 0
 	Proto            uint8  // the transport's, after all extension headers

@@ -48,7 +48,7 @@ func (d *Decoder) tcp(l *layer, h *header, b []byte) {
 	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	p.Seq, p.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	p.TCPFlags, p.Window = b[13], binary.BigEndian.Uint16(b[14:])
-	p.Payload, p.PayloadLen = b[min(n, len(b)):], uint32(len(b)+h.missing-n)
+	p.Payload, p.PayloadLen, p.TCPOptions = b[min(n, len(b)):], uint32(len(b)+h.missing-n), b[20:min(n, len(b))]
 }
 
 // tcpCut decodes what there is of a header that the capture cut off. The length of the options is then not known.
