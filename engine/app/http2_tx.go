@@ -4,10 +4,11 @@ import "strconv"
 
 // http2Tx is a stream, or one frame on stream 0: what is reported of it.
 type http2Tx struct {
-	id     int
-	stream uint32
-	state  http2State
-	halves [2]http2Half
+	id       int
+	stream   uint32
+	state    http2State
+	reported bool
+	halves   [2]http2Half
 }
 
 type http2State uint8
