@@ -31,6 +31,11 @@ func (c *Conn) open() bool {
 	if c.tcp.reset {
 		return true
 	}
+	for i := range c.tcp.streams {
+		if s := &c.tcp.streams[i]; c.parser != nil && s.edge() > s.off {
+			return true
+		}
+	}
 	w, ok := c.parser.(waiter)
 	return c.parser != nil && (!ok || w.waiting())
 }

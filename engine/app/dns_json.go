@@ -148,8 +148,7 @@ func (m *dnsMessage) answerMembers(b []byte) []byte {
 		if !dnsUnderstood(r.kind) || m.grouped(i) {
 			continue
 		}
-		b = member(b, string(appendKind(nil, r.kind)))
-		b = append(b, '[')
+		b = append(member(b, dnsKinds[r.kind]), '[')
 		for _, s := range m.answers[i:] {
 			if s.kind == r.kind && len(b) < dnsEnough {
 				b = m.value(element(b), s)
