@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 )
@@ -206,6 +207,7 @@ func (p *http2Parser) tx(stream uint32) *http2Tx {
 	}
 	p.count++
 	p.txs = append(p.txs, t)
+	p.kept += t.size()
 	return t
 }
 
@@ -236,18 +238,15 @@ func (p *http2Parser) headers(d Dir, t *http2Tx, f http2Frame, b []byte) {
 		b = s.block
 		s.stream, s.block = 0, nil
 	}
-	var seen []*[]byte
 	s.table.read(b, func(field hpackField, n hpackNote, size uint64) {
 		if len(h.headers) > h2MaxKept {
 			return
 		}
 		if n == hpackHeader {
-			for _, name := range seen {
-				if name == field.name {
-					return // Suricata reports the first only
-				}
+			if field.name.block == s.table.block {
+				return // Suricata reports the first only
 			}
-			seen = append(seen, field.name)
+			field.name.block = s.table.block
 		}
 		h.header(field, n, size)
 	})
@@ -278,7 +277,7 @@ func (p *http2Parser) mimic(from *httpParser) {
 	}
 	set := func(name string, value []byte) {
 		tx := p.tx(1)
-		n := []byte(name)
+		n := hpackName{text: []byte(name)}
 		p.kept -= tx.size()
 		tx.halves[ToServer].hasHeaders = true
 		tx.halves[ToServer].header(hpackField{&n, value}, hpackHeader, 0)
@@ -289,12 +288,15 @@ func (p *http2Parser) mimic(from *httpParser) {
 	if t.uri != nil {
 		set(":path", t.uri)
 	}
-	for _, line := range t.lines {
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(t.lines, []byte("\n")), []byte("\n")) {
 		name, value := splitHeader(line)
 		switch {
 		case string(name) == "HTTP2-Settings":
-			if b, err := base64.StdEncoding.DecodeString(string(value)); err == nil && p.tx(0) != nil {
-				p.settings(ToServer, &p.txs[len(p.txs)-1].halves[ToServer], b)
+			if b, err := base64.StdEncoding.DecodeString(string(value)); err == nil {
+				t := p.tx(0)
+				p.kept -= t.size()
+				p.settings(ToServer, &t.halves[ToServer], b)
+				p.kept += t.size()
 			}
 		case fold(name, "host"):
 			set(":authority", value)

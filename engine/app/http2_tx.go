@@ -82,15 +82,15 @@ func (h *http2Half) header(f hpackField, n hpackNote, size uint64) {
 	b := append(element(h.headers), '{')
 	switch n {
 	case hpackHeader:
-		if len(*f.name) > 0 {
-			b = memberText(b, "name", *f.name)
+		if len(f.name.text) > 0 {
+			b = memberText(b, "name", f.name.text)
 		}
 		if len(f.value) > 0 {
 			b = memberText(b, "value", f.value)
 		} else {
 			b = memberWord(b, "value", "")
 		}
-		h.note(*f.name, f.value)
+		h.note(f.name.text, f.value)
 	case hpackResize:
 		b = memberUint(b, "table_size_update", size)
 	default:
