@@ -126,7 +126,7 @@ func (s *session) answered(p *packet.Packet, d Dir) bool {
 	switch {
 	case syn == packet.SYN|packet.ACK && d == ToClient:
 		switch {
-		case s.early && p.Ack == uint32(c.edge())+c.isn+1 && len(c.buf) > 0:
+		case s.early && len(c.buf) > 0 && (p.Ack == c.isn+1+uint32(c.edge()) || p.Ack == c.isn+1): // taken, or to be sent again
 			s.state, c.next = established, p.Ack
 		case p.Ack == c.isn+1:
 			s.state = synReceived

@@ -143,3 +143,17 @@ func TestGapInBody(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestDataInTheSYN is read when it is acknowledged, or at the end (RFC 7413).
+func TestDataInTheSYN(t *testing.T) {
+	request := "GET / HTTP/1.1\r\n\r\n"
+	for _, taken := range []uint32{0, uint32(len(request))} {
+		c := everything
+		k := &talk{conn: New(&c, packet.TCP, 40000, 80), open: true, t: t}
+		k.send(ToServer, packet.SYN, 0, 0, []byte(request))
+		k.send(ToClient, packet.SYN|packet.ACK, 0, 1+taken, nil)
+		if got := k.end(); len(got) != 1 {
+			t.Errorf("%d bytes acknowledged: got %q, want one event", taken, got)
+		}
+	}
+}
