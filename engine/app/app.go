@@ -81,7 +81,8 @@ func New(c *Config, proto uint8, clientPort, serverPort uint16) *Conn {
 }
 
 // Packet takes a packet of the flow and calls found for each event that it completes. It reports whether it wants more; after
-// false only Protocols, Changed and Reversed may be called.
+// false only Protocols, Changed and Reversed may be called. The caller leaves out what the ends of a TCP connection would not
+// accept, as far as it knows better than a Conn, which looks at no options.
 func (c *Conn) Packet(p *packet.Packet, dir Dir, found func(*Event)) bool {
 	c.now = p.Time
 	if c.hosts[0] == (packet.Addr{}) {
