@@ -35,35 +35,46 @@ type Config struct {
 	SuricataJA                bool  // ja3 and ja4 as Suricata 7.0.10 has them where it deviates from their specifications
 	Depth                     int64 // bytes of one direction of a stream that are looked at; 0 is no limit. Suricata: 1 MiB
 	Pending                   int   // bytes that may wait, per direction, for a segment before them or an acknowledgement; 0 is 64 KiB
+	// Expected are the connections that FTP announces. Shards whose flows come from the same hosts share one. nil: New makes one
+	// for this Config, which then belongs to one goroutine.
+	Expected *Expectations
 }
 
 // Conn is the application layer of one flow. Its memory is bounded, and it belongs to the goroutine of its flow.
 type Conn struct {
-	config   *Config
-	proto    uint8
-	client   uint16 // ports
-	server   uint16
-	found    protocol    // app_proto
-	sides    [2]protocol // app_proto_ts, app_proto_tc
-	before   protocol    // app_proto_orig
-	want     protocol    // app_proto_expected
-	probe    uint16      // port that stands for server's in detection after a change of protocol; 0: none
-	asked    bool        // the protocol changes with the next bytes
-	first    Dir         // of the first bytes of a stream
-	any      bool        // first is set
-	handed   bool        // bytes were handed to the parser, or are past changing its protocol
-	off      bool        // the application layer is given up
-	reversed bool        // the client is the server
-	nested   bool        // a direction's detection has the other looked at
-	detector detector
-	parser   parser
-	previous parser // of the protocol before, while it changes
-	tcp      *session
+	config    *Config
+	proto     uint8
+	hosts     [2]packet.Addr
+	now       int64  // time of the last packet
+	client    uint16 // ports
+	server    uint16
+	found     protocol    // app_proto
+	sides     [2]protocol // app_proto_ts, app_proto_tc
+	before    protocol    // app_proto_orig
+	want      protocol    // app_proto_expected
+	probe     uint16      // port that stands for server's in detection after a change of protocol; 0: none
+	asked     bool        // the protocol changes with the next bytes
+	first     Dir         // of the first bytes of a stream
+	any       bool        // first is set
+	handed    bool        // bytes were handed to the parser, or are past changing its protocol
+	off       bool        // the application layer is given up
+	reversed  bool        // the client is the server
+	announced bool        // Expected has something of this flow
+	expected  [2]bool     // asked of Expected
+	broken    bool        // the parser found that its protocol is not spoken
+	nested    bool        // a direction's detection has the other looked at
+	detector  detector
+	parser    parser
+	previous  parser // of the protocol before, while it changes
+	tcp       *session
 }
 
 // New returns the application layer of a flow over proto (packet.TCP or packet.UDP; others have none) from a client's port to a
 // server's. It keeps c.
 func New(c *Config, proto uint8, clientPort, serverPort uint16) *Conn {
+	if c.Expected == nil {
+		c.Expected = &Expectations{}
+	}
 	conn := &Conn{config: c, proto: proto, client: clientPort, server: serverPort}
 	if proto == packet.TCP {
 		conn.tcp = &session{}
@@ -72,8 +83,13 @@ func New(c *Config, proto uint8, clientPort, serverPort uint16) *Conn {
 }
 
 // Packet takes a packet of the flow and calls found for each event that it completes. It reports whether it wants more; after
-// false only Protocols, Changed and Reversed may be called.
+// false only Protocols, Changed and Reversed may be called. The caller leaves out what the ends of a TCP connection would not
+// accept, as far as it knows better than a Conn, which looks at no options.
 func (c *Conn) Packet(p *packet.Packet, dir Dir, found func(*Event)) bool {
+	c.now = p.Time
+	if c.hosts[0] == (packet.Addr{}) {
+		c.hosts = [2]packet.Addr{p.Src, p.Dst}
+	}
 	switch {
 	case uint32(len(p.Payload)) < p.PayloadLen: // cut by the capture: Suricata takes no part of it
 		return !c.off
@@ -147,8 +163,10 @@ func (c *Conn) newParser(p protocol) parser {
 		return newQUIC(c.config)
 	case p == ssh && c.config.SSH:
 		return newSSH(c.config)
-	case p == smtp || p == ftp:
-		return newStartTLS(p)
+	case p == smtp:
+		return newSMTP()
+	case p == ftp:
+		return newFTP(c)
 	}
 	return nil
 }
@@ -158,6 +176,9 @@ func (c *Conn) release() {
 	if c.tcp != nil {
 		c.tcp.streams[ToServer].forget()
 		c.tcp.streams[ToClient].forget()
+	}
+	if c.announced {
+		c.config.Expected.forget(c)
 	}
 	c.parser = nil
 	c.off = true

@@ -31,6 +31,11 @@ func (c *Conn) open() bool {
 	if c.tcp.reset {
 		return true
 	}
+	for i := range c.tcp.streams {
+		if s := &c.tcp.streams[i]; c.parser != nil && s.edge() > s.off {
+			return true
+		}
+	}
 	w, ok := c.parser.(waiter)
 	return c.parser != nil && (!ok || w.waiting())
 }
@@ -249,6 +254,7 @@ func (c *Conn) cut(d Dir, at at, found func(*Event)) {
 // quit is called when the parser wants no more: only what the other direction is may still be open.
 func (c *Conn) quit(at at, found func(*Event)) {
 	if q, ok := c.parser.(quitter); ok && q.broken() {
+		c.broken = true
 		c.release()
 		return
 	}
@@ -364,10 +370,14 @@ func (c *Conn) unrecognised(d Dir, b []byte, eof bool, at at, found func(*Event)
 				c.handed = true
 			}
 			s.detected = true
-			c.sides[d] = failed
+			c.sides[d] = c.sides[o]
 			if c.sides[o] != failed {
-				return c.parse(d, b, eof, at, found)
+				used, again = c.parse(d, b, eof, at, found)
 			}
+			if !c.broken {
+				c.sides[d] = failed
+			}
+			return used, again
 		} else if eof {
 			c.sides[d] = c.found
 			s.detected = true

@@ -49,6 +49,15 @@ func (c *Conn) recognise(d Dir, b []byte) (p protocol, reverse bool) {
 			return p, from != d
 		}
 	}
+	if !c.expected[d] && c.proto == packet.TCP {
+		c.expected[d] = true
+		if p := c.config.Expected.match(c.hosts[0], c.hosts[1], c.server, d, c.now); p != unknown {
+			if c.sides[1-d] == unknown {
+				c.sides[1-d] = p
+			}
+			return p, false
+		}
+	}
 	return doubt, reverse && doubt != unknown
 }
 

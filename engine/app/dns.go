@@ -10,6 +10,7 @@ type dnsParser struct {
 	bad    bool
 	buf    []byte // of the event, used again
 	msg    dnsMessage
+	event  Event // the last one, used again
 }
 
 var _ parser = (*dnsParser)(nil)
@@ -66,7 +67,8 @@ func (p *dnsParser) message(d Dir, b []byte, at at, found func(*Event)) bool {
 	}
 	id := p.count
 	p.count++
-	e := Event{Type: "dns", Time: at.time, Packet: at.packet, Dir: at.dir, TxID: -1}
+	p.event = Event{Type: "dns", Time: at.time, Packet: at.packet, Dir: at.dir, TxID: -1}
+	e := &p.event
 	switch {
 	case p.config.DNSVersion == 3:
 		if d == ToClient {
@@ -78,17 +80,17 @@ func (p *dnsParser) message(d Dir, b []byte, at at, found func(*Event)) bool {
 		}
 		p.buf = m.json3(p.buf[:0], d, id)
 		e.Body, e.Dir, e.ByPacket = p.buf, d, true
-		found(&e)
+		found(e)
 	case d == ToServer:
 		for i := range m.queries {
 			p.buf = m.query(p.buf[:0], i, id)
 			e.Body = p.buf
-			found(&e)
+			found(e)
 		}
 	case len(m.queries) > 0: // Suricata 7 reports no answer to nothing
 		p.buf = m.answer(p.buf[:0])
 		e.Body = p.buf
-		found(&e)
+		found(e)
 	}
 	m.done()
 	return true

@@ -1,6 +1,9 @@
 package app
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // The types of records whose data is understood.
 const (
@@ -144,15 +147,12 @@ func (m *dnsMessage) answerMembers(b []byte) []byte {
 	}
 	b = m.section(b, "answers", m.answers)
 	b = append(member(b, "grouped"), '{')
-	for i, r := range m.answers {
-		if !dnsUnderstood(r.kind) || m.grouped(i) {
-			continue
-		}
-		b = member(b, string(appendKind(nil, r.kind)))
-		b = append(b, '[')
-		for _, s := range m.answers[i:] {
-			if s.kind == r.kind && len(b) < dnsEnough {
-				b = m.value(element(b), s)
+	var kinds [11]uint16 // as many as are understood
+	for _, kind := range m.kinds(kinds[:0]) {
+		b = append(member(b, dnsKinds[kind]), '[')
+		for _, r := range m.answers {
+			if r.kind == kind && len(b) < dnsEnough {
+				b = m.value(element(b), r)
 			}
 		}
 		b = append(b, ']')
@@ -160,14 +160,14 @@ func (m *dnsMessage) answerMembers(b []byte) []byte {
 	return append(b, '}')
 }
 
-// grouped reports whether an answer before the one with number i has its type.
-func (m *dnsMessage) grouped(i int) bool {
-	for _, r := range m.answers[:i] {
-		if r.kind == m.answers[i].kind {
-			return true
+// kinds appends the types of the answers that are understood, each once.
+func (m *dnsMessage) kinds(to []uint16) []uint16 {
+	for _, r := range m.answers {
+		if dnsUnderstood(r.kind) && !slices.Contains(to, r.kind) {
+			to = append(to, r.kind)
 		}
 	}
-	return false
+	return to
 }
 
 func dnsUnderstood(k uint16) bool {

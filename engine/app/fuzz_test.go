@@ -243,6 +243,53 @@ func FuzzHTTP(f *testing.F) {
 	})
 }
 
+// FuzzHTTP2 reads the frames of both sides in chunks of any size.
+func FuzzHTTP2(f *testing.F) {
+	f.Add([]byte(h2Magic+"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x01\x00\x00\x10\x00"+"\x00\x00\x03\x01\x05\x00\x00\x00\x01\x82\x84\x86"),
+		[]byte("\x00\x00\x01\x01\x04\x00\x00\x00\x01\x88"+"\x00\x00\x02\x00\x01\x00\x00\x00\x01ab"), []byte{5, 200})
+	f.Add([]byte(h2Magic+"\x00\x00\x0b\x01\x00\x00\x00\x00\x03\x40\x01a\x01b\x40\x82\x94\xe7\x01c"+"\x00\x00\x01\x09\x04\x00\x00\x00\x03\xbe"),
+		[]byte("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02"), []byte{1})
+	f.Fuzz(func(t *testing.T, client, server, sizes []byte) {
+		if len(sizes) == 0 {
+			return
+		}
+		p := newHTTP2(&Config{HTTP: true}, nil).(*http2Parser)
+		found := func(e *Event) {
+			if !json.Valid([]byte("{" + string(e.Body) + "}")) {
+				t.Fatalf("no JSON: %q", e.Body)
+			}
+		}
+		rest, left := [2][]byte{client, server}, [2][]byte{}
+		for i := 0; len(rest[0])+len(rest[1]) > 0; i++ {
+			size, d := int(sizes[i%len(sizes)]), Dir(i&1)
+			n := min(size+1, len(rest[d]))
+			if n == 0 {
+				continue
+			}
+			more := true
+			if len(left[d]) == 0 && p.skip(d) >= int64(n) {
+				more = p.skipped(d, n, at{}, found)
+			} else {
+				left[d] = append(left[d], rest[d][:n]...)
+				var used int
+				used, more = p.stream(d, left[d], at{}, found)
+				left[d] = left[d][used:]
+			}
+			if !more {
+				return
+			}
+			rest[d] = rest[d][n:]
+			if len(p.txs) > h2MaxOpen || p.kept < 0 || p.kept > 3*h2MaxKept {
+				t.Fatalf("%d streams with %d bytes", len(p.txs), p.kept)
+			}
+		}
+		p.end(0, found)
+		if p.waiting() {
+			t.Fatal("something is left to report after the end")
+		}
+	})
+}
+
 // FuzzDatagram recognises and reads single datagrams.
 func FuzzDatagram(f *testing.F) {
 	f.Add([]byte("\x30\x0c\x02\x01\x00\x04\x06public\xa0\x00"), uint16(161), true)

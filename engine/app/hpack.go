@@ -12,16 +12,23 @@ type hpackTable struct {
 	entries []hpackField // the oldest first
 	size    int
 	limit   int
+	block   int // counts the blocks read
 	buf     bytes.Buffer
 }
 
 // hpackField is a header. Fields whose names come from the same entry share the pointer.
 type hpackField struct {
-	name  *[]byte
+	name  *hpackName
 	value []byte
 }
 
-func (f hpackField) size() int { return 32 + len(*f.name) + len(f.value) }
+// hpackName is a name, with the last block that a header of it was reported of.
+type hpackName struct {
+	text  []byte
+	block int
+}
+
+func (f hpackField) size() int { return 32 + len(f.name.text) + len(f.value) }
 
 // hpackMax is how large a table gets whatever the peers agree on.
 const hpackMax = 64 << 10
@@ -40,6 +47,7 @@ const (
 // read decodes a block of headers and calls emit for each. It is false if the block ends too early.
 func (t *hpackTable) read(b []byte, emit func(f hpackField, n hpackNote, size uint64)) bool {
 	resize, sized := uint64(0), false
+	t.block++
 	for len(b) > 0 {
 		first := b[0]
 		bits := uint(4)
@@ -73,9 +81,9 @@ func (t *hpackTable) read(b []byte, emit func(f hpackField, n hpackNote, size ui
 				if name, b, ok = t.text(b); !ok {
 					return false
 				}
-				f.name = &name
+				f.name = &hpackName{text: name}
 			} else if f, note = t.field(n); note != hpackHeader {
-				note, f.name = hpackHeader, new([]byte)
+				note, f.name = hpackHeader, &hpackName{}
 			}
 			if f.value, b, ok = t.text(b); !ok {
 				return false
@@ -99,8 +107,7 @@ func (t *hpackTable) field(n uint64) (hpackField, hpackNote) {
 		return hpackField{}, hpackZeroIndex
 	case n <= uint64(len(hpackStatic)):
 		s := hpackStatic[n-1]
-		name := []byte(s[0])
-		return hpackField{&name, []byte(s[1])}, hpackHeader
+		return hpackField{&hpackName{text: []byte(s[0])}, []byte(s[1])}, hpackHeader
 	case n-uint64(len(hpackStatic)) > uint64(len(t.entries)):
 		return hpackField{}, hpackBadIndex
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 )
@@ -20,7 +21,9 @@ type http2Parser struct {
 // http2Side is the state of one direction.
 type http2Side struct {
 	table  hpackTable
-	left   int    // bytes of a frame that are passed over
+	left   int        // bytes of a frame that are passed over
+	late   http2Frame // that frame, if waits: it counts when they are through
+	waits  bool
 	block  []byte // of headers, until their last frame
 	stream uint32 // of block
 	eof    bool
@@ -65,6 +68,7 @@ const h2Magic = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 var _ interface {
 	parser
+	skipper
 	closer
 	quitter
 	waiter
@@ -95,19 +99,22 @@ func (p *http2Parser) stream(d Dir, b []byte, at at, found func(*Event)) (n int,
 	}
 	s := &p.sides[d]
 	k := min(s.left, len(b))
-	s.left -= k
+	p.passed(d, k)
 	b = b[k:]
 	for len(b) >= 9 && !p.bad {
 		f := http2Frame{int(b[0])<<16 | int(b[1])<<8 | int(b[2]), b[3], b[4], be32(b[5:]) &^ (1 << 31)}
 		rest := b[9:]
 		if len(rest) < f.length {
-			if f.length < h2MaxFrame && f.kind != h2Data {
-				break
-			}
-			if f.kind != h2Data && len(rest) < h2Part {
+			whole := f.length < h2MaxFrame
+			if f.kind != h2Data && (whole || len(rest) < h2Part) {
 				break
 			}
 			s.left = f.length - len(rest)
+			if whole { // counts when all of it is there
+				s.late, s.waits = f, true
+				b = nil
+				break
+			}
 		}
 		body := rest[:min(f.length, len(rest))]
 		b = rest[len(body):]
@@ -117,6 +124,24 @@ func (p *http2Parser) stream(d Dir, b []byte, at at, found func(*Event)) (n int,
 	}
 	p.log(at, found)
 	return whole - len(b), !p.bad
+}
+
+// passed counts n bytes of a frame whose content does not matter.
+func (p *http2Parser) passed(d Dir, n int) {
+	s := &p.sides[d]
+	s.left -= n
+	if s.left == 0 && s.waits {
+		s.waits = false
+		p.frame(d, s.late, nil)
+	}
+}
+
+func (p *http2Parser) skip(d Dir) int64 { return int64(p.sides[d].left) }
+
+func (p *http2Parser) skipped(d Dir, n int, at at, found func(*Event)) bool {
+	p.passed(d, min(n, p.sides[d].left))
+	p.log(at, found)
+	return !p.bad
 }
 
 // frame reads one frame.
@@ -182,6 +207,7 @@ func (p *http2Parser) tx(stream uint32) *http2Tx {
 	}
 	p.count++
 	p.txs = append(p.txs, t)
+	p.kept += t.size()
 	return t
 }
 
@@ -212,18 +238,15 @@ func (p *http2Parser) headers(d Dir, t *http2Tx, f http2Frame, b []byte) {
 		b = s.block
 		s.stream, s.block = 0, nil
 	}
-	var seen []*[]byte
 	s.table.read(b, func(field hpackField, n hpackNote, size uint64) {
 		if len(h.headers) > h2MaxKept {
 			return
 		}
 		if n == hpackHeader {
-			for _, name := range seen {
-				if name == field.name {
-					return // Suricata reports the first only
-				}
+			if field.name.block == s.table.block {
+				return // Suricata reports the first only
 			}
-			seen = append(seen, field.name)
+			field.name.block = s.table.block
 		}
 		h.header(field, n, size)
 	})
@@ -254,7 +277,7 @@ func (p *http2Parser) mimic(from *httpParser) {
 	}
 	set := func(name string, value []byte) {
 		tx := p.tx(1)
-		n := []byte(name)
+		n := hpackName{text: []byte(name)}
 		p.kept -= tx.size()
 		tx.halves[ToServer].hasHeaders = true
 		tx.halves[ToServer].header(hpackField{&n, value}, hpackHeader, 0)
@@ -265,12 +288,15 @@ func (p *http2Parser) mimic(from *httpParser) {
 	if t.uri != nil {
 		set(":path", t.uri)
 	}
-	for _, line := range t.lines {
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(t.lines, []byte("\n")), []byte("\n")) {
 		name, value := splitHeader(line)
 		switch {
 		case string(name) == "HTTP2-Settings":
-			if b, err := base64.StdEncoding.DecodeString(string(value)); err == nil && p.tx(0) != nil {
-				p.settings(ToServer, &p.txs[len(p.txs)-1].halves[ToServer], b)
+			if b, err := base64.StdEncoding.DecodeString(string(value)); err == nil {
+				t := p.tx(0)
+				p.kept -= t.size()
+				p.settings(ToServer, &t.halves[ToServer], b)
+				p.kept += t.size()
 			}
 		case fold(name, "host"):
 			set(":authority", value)
@@ -296,24 +322,35 @@ func (p *http2Parser) end(time int64, found func(*Event)) {
 	p.log(at{time: time}, found)
 }
 
-func (p *http2Parser) broken() bool  { return p.bad }
-func (p *http2Parser) waiting() bool { return len(p.txs) > 0 }
+func (p *http2Parser) broken() bool { return p.bad }
 
-// log reports the streams that have ended, or all at the end.
+func (p *http2Parser) waiting() bool {
+	for _, t := range p.txs {
+		if !t.reported {
+			return true
+		}
+	}
+	return false
+}
+
+// log reports the streams that have ended, or all at the end. A stream is known until the call after: frames can come late.
 func (p *http2Parser) log(at at, found func(*Event)) {
 	all := p.bad || p.sides[ToServer].eof && p.sides[ToClient].eof
 	open := p.txs[:0]
 	for _, t := range p.txs {
+		if t.reported {
+			p.kept -= t.size()
+			continue
+		}
+		open = append(open, t)
 		if !all && t.state < h2Closed {
-			open = append(open, t)
 			continue
 		}
-		p.kept -= t.size()
-		if t.empty() {
-			continue
+		t.reported = true
+		if !t.empty() {
+			p.buf = t.json(p.buf[:0])
+			found(&Event{Type: "http", Time: at.time, Packet: at.packet, Dir: at.dir, TxID: t.id, Body: p.buf})
 		}
-		p.buf = t.json(p.buf[:0])
-		found(&Event{Type: "http", Time: at.time, Packet: at.packet, Dir: at.dir, TxID: t.id, Body: p.buf})
 	}
 	clear(p.txs[len(open):])
 	p.txs = open

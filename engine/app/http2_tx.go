@@ -4,10 +4,11 @@ import "strconv"
 
 // http2Tx is a stream, or one frame on stream 0: what is reported of it.
 type http2Tx struct {
-	id     int
-	stream uint32
-	state  http2State
-	halves [2]http2Half
+	id       int
+	stream   uint32
+	state    http2State
+	reported bool
+	halves   [2]http2Half
 }
 
 type http2State uint8
@@ -81,15 +82,15 @@ func (h *http2Half) header(f hpackField, n hpackNote, size uint64) {
 	b := append(element(h.headers), '{')
 	switch n {
 	case hpackHeader:
-		if len(*f.name) > 0 {
-			b = memberText(b, "name", *f.name)
+		if len(f.name.text) > 0 {
+			b = memberText(b, "name", f.name.text)
 		}
 		if len(f.value) > 0 {
 			b = memberText(b, "value", f.value)
 		} else {
 			b = memberWord(b, "value", "")
 		}
-		h.note(*f.name, f.value)
+		h.note(f.name.text, f.value)
 	case hpackResize:
 		b = memberUint(b, "table_size_update", size)
 	default:

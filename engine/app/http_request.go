@@ -116,11 +116,8 @@ func (p *httpParser) requestHeaders(s *httpSide) verdict {
 	}
 	t.findHost()
 	if t.upgrades {
-		p.kept -= t.size
-		for _, line := range p.lines {
-			t.lines = append(t.lines, t.keep(line))
-		}
-		p.kept += t.size
+		p.kept += len(p.lines)
+		t.lines = t.keep(p.lines)
 	}
 	p.lines = p.lines[:0]
 	if t.method != nil && string(t.method) == "CONNECT" {
@@ -148,13 +145,8 @@ func (p *httpParser) requestHeaders(s *httpSide) verdict {
 
 // note remembers a header until it is known whether the request wants to be upgraded.
 func (p *httpParser) note(b []byte) {
-	if n := len(p.lines); n < 64 && len(b) < 1024 {
-		if n < cap(p.lines) {
-			p.lines = p.lines[:n+1]
-			p.lines[n] = append(p.lines[n][:0], b...)
-			return
-		}
-		p.lines = append(p.lines, append([]byte(nil), b...))
+	if len(p.lines)+len(b) < httpMaxLines {
+		p.lines = append(append(p.lines, b...), '\n')
 	}
 }
 

@@ -19,8 +19,8 @@ type httpTx struct {
 	agent, referer, forwarded httpValue
 	encoding, expect          httpValue
 	requestLength             httpValue
-	lines                     [][]byte // all headers, if upgrades
-	upgrades                  bool     // the request asks for another protocol
+	lines                     []byte // all headers, if upgrades
+	upgrades                  bool   // the request asks for another protocol
 	lengthGiven               bool
 	expects                   int64 // length of the request's body
 	headers                   int   // how many, for the bound
@@ -81,16 +81,13 @@ func (t *httpTx) add(to *httpValue, value []byte) {
 		*to = t.keep(value)
 		return
 	}
-	if t.size > httpMaxKept {
-		return
-	}
 	t.size += len(value) + 2
 	*to = append(append(*to, ", "...), value...)
 }
 
 // requestHeader takes a header of the request; it is false if there are too many.
 func (t *httpTx) requestHeader(b []byte) bool {
-	if t.headers++; t.headers > httpMaxHeaders {
+	if t.headers++; t.headers > httpMaxHeaders || t.size > httpMaxHead {
 		return false
 	}
 	name, value := splitHeader(b)
@@ -141,7 +138,7 @@ func (t *httpTx) readStatus(line []byte) {
 
 // responseHeader is requestHeader for the response.
 func (t *httpTx) responseHeader(b []byte) bool {
-	if t.headers++; t.headers > httpMaxHeaders {
+	if t.headers++; t.headers > httpMaxHeaders || t.size > httpMaxHead {
 		return false
 	}
 	name, value := splitHeader(b)

@@ -126,7 +126,7 @@ func (s *session) answered(p *packet.Packet, d Dir) bool {
 	switch {
 	case syn == packet.SYN|packet.ACK && d == ToClient:
 		switch {
-		case s.early && p.Ack == uint32(c.edge())+c.isn+1 && len(c.buf) > 0:
+		case s.early && len(c.buf) > 0 && (p.Ack == c.isn+1+uint32(c.edge()) || p.Ack == c.isn+1): // taken, or to be sent again
 			s.state, c.next = established, p.Ack
 		case p.Ack == c.isn+1:
 			s.state = synReceived
@@ -151,33 +151,16 @@ func (s *session) answered(p *packet.Packet, d Dir) bool {
 	return false
 }
 
-// confirmed takes what follows SYN and SYN/ACK: the last step of the handshake, or, where that was lost, what comes after it.
+// confirmed takes what follows SYN and SYN/ACK: the last step of the handshake, or, where that was not seen, what comes after it.
 func (s *session) confirmed(p *packet.Packet, d Dir) bool {
-	c, v := &s.streams[ToServer], &s.streams[ToClient]
-	end := p.Seq + p.PayloadLen
-	switch {
-	case s.answer && d == ToClient:
-		if p.Seq != v.next || !c.acks(p.Ack) {
-			return false
-		}
-		v.next = end
-		c.acked(p.Ack)
-	case p.Seq == c.next && p.Ack == v.next && d == ToServer:
-		v.acked(p.Ack)
-		c.next = end
-	case p.Seq == c.next && d == ToServer:
-		return false
-	case d == ToClient && before(c.next, p.Seq) && before(c.ack, p.Ack):
-		c.acked(p.Ack)
-		v.next = end
-	case d == ToServer && before(c.next, p.Seq) && p.Ack == v.next:
-		c.next = end
-		v.acked(p.Ack)
-	case d == ToClient && p.Ack == c.ack && p.Seq == v.next:
-		v.next = end
-	default:
+	me, you := &s.streams[d], &s.streams[1-d]
+	if !you.acks(p.Ack) || before(p.Seq+1, me.next) || before(me.ack+largest, p.Seq+p.PayloadLen) {
 		return false
 	}
+	if end := p.Seq + p.PayloadLen; before(me.next, end) {
+		me.next = end
+	}
+	you.acked(p.Ack)
 	s.state = established
 	return true
 }
