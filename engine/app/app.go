@@ -60,6 +60,8 @@ type Conn struct {
 	off       bool        // the application layer is given up
 	reversed  bool        // the client is the server
 	announced bool        // Expected has something of this flow
+	flow      uint64      // flow_id
+	parent    uint64      // flow_id of the flow that announced this one; 0: none
 	expected  [2]bool     // asked of Expected
 	broken    bool        // the parser found that its protocol is not spoken
 	nested    bool        // a direction's detection has the other looked at
@@ -146,6 +148,20 @@ func (c *Conn) Changed() (original, expected string) {
 // Reversed reports whether the flow's first packet was an answer, so that its sender is the server: Suricata then swaps the two
 // ends, and all their counts, in what it reports from then on.
 func (c *Conn) Reversed() bool { return c.reversed }
+
+// SetFlow says which flow_id the flow has. It is called before the first packet.
+func (c *Conn) SetFlow(id uint64) { c.flow = id }
+
+// Parent returns the flow_id of the flow that announced this one, 0 if none did.
+func (c *Conn) Parent() uint64 { return c.parent }
+
+// Gaps reports in which directions bytes were acknowledged that were not captured.
+func (c *Conn) Gaps() (toServer, toClient bool) {
+	if c.tcp == nil {
+		return false, false
+	}
+	return c.tcp.streams[ToServer].gap, c.tcp.streams[ToClient].gap
+}
 
 // newParser returns the parser of a protocol; nil where none of its events are wanted, or it has none.
 func (c *Conn) newParser(p protocol) parser {

@@ -146,7 +146,7 @@ func (c *Conn) read(d Dir, final bool, at at, found func(*Event)) {
 			if n == 0 {
 				break
 			}
-			c.tcp.lossy = true
+			c.tcp.lossy, s.gap = true, true
 			if !c.gap(d, n, at, found) {
 				break
 			}

@@ -51,7 +51,8 @@ func (c *Conn) recognise(d Dir, b []byte) (p protocol, reverse bool) {
 	}
 	if !c.expected[d] && c.proto == packet.TCP {
 		c.expected[d] = true
-		if p := c.config.Expected.match(c.hosts[0], c.hosts[1], c.server, d, c.now); p != unknown {
+		if p, parent := c.config.Expected.match(c.hosts[0], c.hosts[1], c.server, d, c.now); p != unknown {
+			c.parent = parent
 			if c.sides[1-d] == unknown {
 				c.sides[1-d] = p
 			}

@@ -81,7 +81,7 @@ func TestProtocolsOfDatagrams(t *testing.T) {
 		{"ike", 500, strings.Repeat("\x00", 17) + "\x10" + strings.Repeat("\x00", 10), "ike", false},
 		{"sip", 5060, "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n", "sip", false},
 		{"sip without its end", 5060, "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n", "failed", false},
-		{"quic", 443, "\x40" + strings.Repeat("a", 20), "quic", false},
+		{"quic", 443, "\xc3\x00\x00\x00\x01\x08aaaaaaaa\x00\x00\x00", "quic", false},
 		{"bittorrent", 6881, "d1:ad2:id20:xxxx", "bittorrent-dht", false},
 		{"empty", 53, "", "failed", false},
 	} {
@@ -169,10 +169,10 @@ func TestExpectationsAreBounded(t *testing.T) {
 	if n := x.count.Load(); n != maxExpected {
 		t.Errorf("%d expectations of two hosts, want %d", n, maxExpected)
 	}
-	if p := x.match(packet.Addr{2}, packet.Addr{1}, 3*maxExpected-1, ToServer, 1); p != ftpData {
+	if p, _ := x.match(packet.Addr{2}, packet.Addr{1}, 3*maxExpected-1, ToServer, 1); p != ftpData {
 		t.Errorf("the last one: got %q, want ftp-data", p)
 	}
-	if p := x.match(packet.Addr{1}, packet.Addr{2}, 3*maxExpected-2, ToServer, 2*expectFor); p != ftpData {
+	if p, _ := x.match(packet.Addr{1}, packet.Addr{2}, 3*maxExpected-2, ToServer, 2*expectFor); p != ftpData {
 		t.Errorf("one that matches: got %q, want ftp-data", p)
 	}
 	if n := x.count.Load(); n != 0 {

@@ -21,7 +21,8 @@ type expectation struct {
 	port uint16 // of the server
 	dir  Dir    // of its first bytes
 	of   protocol
-	time int64 // of the announcement
+	time int64  // of the announcement
+	flow uint64 // that announced it
 }
 
 // The bounds, and how long an expectation lasts: nanoseconds.
@@ -80,25 +81,25 @@ func (x *Expectations) keep(k [2]packet.Addr, list []expectation, want func(e ex
 }
 
 // match takes what was expected of a connection to port in which d speaks; unknown if there was nothing.
-func (x *Expectations) match(a, b packet.Addr, port uint16, d Dir, now int64) (p protocol) {
+func (x *Expectations) match(a, b packet.Addr, port uint16, d Dir, now int64) (p protocol, parent uint64) {
 	if x == nil || x.count.Load() == 0 {
-		return unknown
+		return unknown, 0
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	k := pairOf(a, b)
 	list, ok := x.pairs[k]
 	if !ok {
-		return unknown
+		return unknown, 0
 	}
 	x.keep(k, list, func(e expectation) bool {
 		if e.port == port && e.dir == d {
-			p = e.of
+			p, parent = e.of, e.flow
 			return false
 		}
 		return now-e.time <= expectFor
 	})
-	return p
+	return p, parent
 }
 
 // forget drops what c announced.

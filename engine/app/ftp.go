@@ -82,7 +82,7 @@ func (p *ftpParser) request(line []byte, at at) {
 			p.bad = true
 			return
 		}
-		e := expectation{by: p.conn, port: p.port, dir: ToServer, of: ftpData, time: at.time}
+		e := expectation{by: p.conn, port: p.port, dir: ToServer, of: ftpData, time: at.time, flow: p.conn.flow}
 		if p.active == (p.command == ftpStore) {
 			e.dir = ToClient
 		}

@@ -18,6 +18,7 @@ type stream struct {
 	detected bool // the protocol of this direction is settled
 	full     bool // bytes beyond Config.Depth came, and were dropped
 	told     bool // the parser knows of full
+	gap      bool // bytes of it were acknowledged that never came
 	lost     bool // the gap before segs[0] is never filled: too much waits behind it
 }
 
