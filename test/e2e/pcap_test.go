@@ -202,3 +202,23 @@ func TestFlowsOfAStream(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestCaptureUnderConfinement: a capture that only root can read is opened before the process gives up its rights.
+func TestCaptureUnderConfinement(t *testing.T) {
+	needRoot(t)
+	r := meters(t, "pcap://$ROOT/secret/*.pcap", "", 1)
+	if err := os.Mkdir(r.path("secret"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range []int{1, 2} {
+		r.put("secret/"+strconv.Itoa(part)+".pcap", capture(t, []string{"own-many.pcap", "own-proto.pcap"}[i], 1))
+		if err := os.Chmod(r.path("secret/"+strconv.Itoa(part)+".pcap"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.forAll("log", "state")
+	code, out := r.run("-x", "-p", "-c", t.TempDir())
+	if code != 0 || !strings.Contains(out, "flows_total ") || !strings.Contains(out, "in flight 0") || r.lines("log/out.json") < 80 {
+		t.Errorf("exit %d, %d events: %s", code, r.lines("log/out.json"), out)
+	}
+}
