@@ -4,6 +4,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	inflow "dragonfly/engine/input/flow"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
@@ -20,6 +21,7 @@ import (
 var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
+	"flow":     inflow.Kind,
 	"ipc":      inunixgram.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,

@@ -45,6 +45,7 @@ type input struct {
 	expr     string
 	options  ringOptions
 	log      *slog.Logger
+	counter  func(name, help string) *atomic.Int64
 	count    counters
 	queue    *queue
 	workers  []*worker // made by Open
@@ -60,7 +61,7 @@ type ringOptions struct {
 
 // counters are those of a row.
 type counters struct {
-	frames, dropped, lost, interfaces *atomic.Int64
+	dropped, lost, interfaces *atomic.Int64
 }
 
 var (
@@ -97,8 +98,7 @@ func New(p engine.Params) (engine.Input, error) {
 	return &input{names: names, settings: settings, expr: expr, log: p.Log, queue: newQueue(p.Options.Int("queue")),
 		options: ringOptions{promiscuous: p.Options.Bool("promiscuous"), snaplen: int(p.Options.Int("snaplen")),
 			size: int(p.Options.Int("ring_size")), timeout: int(p.Options.Duration("block_timeout").Milliseconds())},
-		count: counters{frames: p.Counter("frames_total", "Frames that were captured."),
-			dropped:    p.Counter("kernel_dropped_total", "Frames that the kernel dropped because the ring was full."),
+		counter: p.Counter, count: counters{dropped: p.Counter("kernel_dropped_total", "Frames that the kernel dropped because the ring was full."),
 			lost:       p.Counter("events_lost_total", "Events that the pipeline did not take before the end."),
 			interfaces: p.Counter("interfaces_lost_total", "How often an interface went down or was removed.")}}, nil
 }
@@ -214,6 +214,7 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		timer = time.AfterFunc(patience, giveUp)
 	})()
 	in.queue.open()
+	lost := in.count.lost.Load()
 	var workers, sender sync.WaitGroup
 	failures := make([]error, len(in.workers))
 	broken, stop := context.WithCancel(ctx) // one ring that fails ends the others
@@ -234,10 +235,12 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		timer.Stop()
 	}
 	mu.Unlock()
-	if n := in.queue.left(); n > 0 && !engine.HandedOver(ctx, in) {
-		in.count.lost.Add(int64(n))
-		in.log.Warn("events are lost: the pipeline did not take them before the end", "events", n)
+	if !engine.HandedOver(ctx, in) {
+		in.count.lost.Add(int64(in.queue.left()))
 		in.queue = newQueue(in.queue.most)
+	}
+	if n := in.count.lost.Load() - lost; n > 0 {
+		in.log.Warn("events are lost: the pipeline did not take them before the end", "events", n)
 	}
 	return errors.Join(failures...)
 }

@@ -30,6 +30,7 @@ type worker struct {
 	shut     bool   // the ring lets nothing in
 	looked   time.Time
 	problems map[string]bool // told, as long as they last
+	books    books
 }
 
 // state is what has become of the interface.
@@ -46,8 +47,13 @@ const (
 const every = time.Second
 
 func (in *input) newWorker(name string, part int, r *ring) *worker {
-	w := &worker{in: in, name: name, part: part, ring: r, decoder: packet.NewDecoder(), problems: map[string]bool{}}
-	w.out = metering.NewEmitter(in.settings.Flows, func(records []engine.Record) error { return in.queue.put(w.late, records) })
+	w := &worker{in: in, name: name, part: part, ring: r, decoder: packet.NewDecoder(), problems: map[string]bool{}, books: books{map[string]uint64{}}}
+	w.out = metering.NewEmitter(in.settings.Flows, func(records []engine.Record) error {
+		if in.queue.put(w.late, records) != nil {
+			in.count.lost.Add(int64(len(records)))
+		}
+		return nil
+	})
 	return w
 }
 
@@ -82,6 +88,7 @@ func (w *worker) run(ctx, late context.Context) error {
 	}
 	if engine.HandedOver(ctx, w.in) {
 		w.out.Flush()
+		w.tally()
 		return nil
 	}
 	return w.finish()
@@ -93,24 +100,16 @@ func (w *worker) frame(f *packet.Frame) {
 	for i := range w.packets {
 		w.meter.Packet(&w.packets[i])
 	}
-	w.in.count.frames.Add(1)
 }
 
 // tick is called about once a second; idle says that the ring is empty.
 func (w *worker) tick(now time.Time, idle bool) {
 	w.looked = now
+	w.out.Flush()
 	w.tally()
 	w.watch()
 	if idle { // frames that came just now may still wait in the kernel
 		w.meter.Advance(now.Add(-2 * time.Duration(w.in.options.timeout) * time.Millisecond).UnixNano())
-	}
-}
-
-// tally adds up what the kernel has dropped.
-func (w *worker) tally() {
-	if _, dropped, err := w.ring.statistics(); err == nil && dropped > 0 {
-		w.in.count.dropped.Add(int64(dropped))
-		w.in.tellLoss(w.name, dropped)
 	}
 }
 
@@ -135,11 +134,12 @@ func (w *worker) finish() error {
 			quiet++
 		}
 	}
-	w.tally()
 	w.meter.Close()
+	w.out.Flush()
+	w.tally()
 	w.meter = nil
-	if bad := w.out.Flush(); bad != nil {
-		w.in.log.Warn("events of the last flows are lost: the pipeline did not take them before the end", "interface", w.name)
+	for _, name := range []string{"packets_not_metered", "flows", "flows_evicted"} {
+		delete(w.books.told, name) // of that meter
 	}
 	return err
 }
@@ -164,7 +164,7 @@ func (w *worker) watch() {
 	delete(w.problems, "interface")
 	if err != nil || n.index != w.at.index {
 		if w.at.index != 0 {
-			if name := nameOf(w.ring.fd, w.at.index); name != "" {
+			if name := nameOf(w.ring.fd, w.at.index); name != "" && err != nil {
 				w.follow(name)
 				return
 			}
