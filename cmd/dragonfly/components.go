@@ -5,6 +5,7 @@ import (
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
 	inflow "dragonfly/engine/input/flow"
+	inpcap "dragonfly/engine/input/pcap"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
@@ -23,6 +24,7 @@ var inputs = map[string]engine.InputKind{
 	"file":     infile.Kind,
 	"flow":     inflow.Kind,
 	"ipc":      inunixgram.Kind,
+	"pcap":     inpcap.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,

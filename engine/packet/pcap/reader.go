@@ -29,7 +29,7 @@ type Reader struct {
 	pos    int   // buf[pos:end] is read, and not yet used
 	end    int   // of what is read
 	passed int64 // bytes before buf[0]
-	err    error // of src, told when buf is used up
+	err    error // how src ended, told when buf is used up
 
 	big    bool // byte order
 	number uint64
@@ -43,12 +43,28 @@ type Reader struct {
 
 // New reads the head of a capture. Packed captures are unpacked; Close must be called then.
 func New(src io.Reader) (*Reader, error) {
-	r := &Reader{src: &unpacker{src: src}, buf: make([]byte, bufLen)}
-	if err := r.open(); err != nil {
-		r.Close()
+	r := &Reader{}
+	if err := r.Reset(src); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// Reset goes on with another capture, as New does. The zero Reader can be Reset; after an error Reset is all that it can.
+func (r *Reader) Reset(src io.Reader) error {
+	if r.src != nil {
+		r.Close()
+	}
+	buf := r.buf
+	if buf == nil {
+		buf = make([]byte, bufLen)
+	}
+	*r = Reader{src: &unpacker{src: src}, buf: buf}
+	err := r.open()
+	if err != nil {
+		r.Close()
+	}
+	return err
 }
 
 func (r *Reader) open() error {
@@ -68,7 +84,8 @@ func (r *Reader) open() error {
 
 // Next reads the next frame into f. Its Data is a part of the reader's buffer, valid until the next call. At the end of
 // the capture it returns io.EOF. Any other error ends the capture too and names frame and offset, the latter in the
-// unpacked capture; it is an io.ErrUnexpectedEOF where the capture is cut off.
+// unpacked capture; it is an io.ErrUnexpectedEOF where the capture is cut off. After an error of the source Next may be called
+// again: it goes on with the same frame.
 func (r *Reader) Next(f *packet.Frame) error {
 	if r.ng != nil {
 		return r.nextBlock(f)
@@ -117,7 +134,12 @@ func (r *Reader) Dropped() uint64 {
 }
 
 // Close frees what unpacking needs. The source is the caller's.
-func (r *Reader) Close() error { return r.src.close() }
+func (r *Reader) Close() error {
+	if r.src == nil {
+		return nil
+	}
+	return r.src.close()
+}
 
 // need returns what stands at pos: at least n bytes, at most MaxFrame+readLen. With an error, io.EOF if there are none and
 // io.ErrUnexpectedEOF if there are fewer, it returns those that there are.
@@ -135,11 +157,16 @@ func (r *Reader) need(n int) ([]byte, error) {
 			r.end = copy(r.buf, r.buf[r.pos:r.end])
 			r.pos = 0
 		}
-		var got int
-		got, r.err = r.src.Read(r.buf[r.end:])
+		got, err := r.src.Read(r.buf[r.end:])
 		r.end += got
-		if got == 0 && r.err == nil {
-			r.err = io.ErrNoProgress
+		switch {
+		case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+			r.err = err
+		case err == nil && got == 0:
+			err = io.ErrNoProgress
+			fallthrough
+		case err != nil && r.end-r.pos < n: // it may be tried again
+			return r.buf[r.pos:r.end], err
 		}
 	}
 	return r.buf[r.pos:r.end], nil

@@ -44,7 +44,7 @@ func NewEmitter(flows bool, send func(records []engine.Record) error) *Emitter {
 // Event is the function for flow.New. It copies the event. An error of send is kept for Flush and Err; until Flush has
 // succeeded events are only collected, so the caller stops metering soon.
 func (e *Emitter) Event(event []byte) {
-	if !e.flows && isFlow(event) {
+	if !e.flows && IsFlow(event) {
 		return
 	}
 	e.sum = crc32.Update(e.sum, castagnoli, event)
@@ -108,5 +108,6 @@ func (e *Emitter) keep(event []byte) string {
 
 var flowType = []byte(`"event_type":"flow"`)
 
-// isFlow looks at the head of an event: before event_type stand only the time, ids and the interface.
-func isFlow(event []byte) bool { return bytes.Contains(event[:min(len(event), 256)], flowType) }
+// IsFlow reports whether an event of a meter is a flow event. It looks at the head: before event_type stand only the time, ids
+// and the interface.
+func IsFlow(event []byte) bool { return bytes.Contains(event[:min(len(event), 256)], flowType) }
