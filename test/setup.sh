@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs the real parts that the tests use: redis-server, LuaJIT and lua-cjson (comparisons), Suricata 7 from Debian's
-# backports, iproute2, tcpreplay, systemd-analyze (judges the unit). Does nothing, quietly, where all is there. Without root or network the tests that need a part
+# backports, iproute2, tcpreplay, tcpdump and ethtool (live capture), systemd-analyze (judges the unit). Does nothing, quietly,
+# where all is there. Without root or network the tests that need a part
 # skip by name (with CI=true they fail).
 set -u
 want=""
-for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay systemd-analyze:systemd; do
+for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay tcpdump:tcpdump ethtool:ethtool systemd-analyze:systemd; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || want="$want ${pair#*:}"
 done
 luajit -e 'require "cjson"' >/dev/null 2>&1 || want="$want lua-cjson"

@@ -16,12 +16,17 @@ var help = map[string]string{
 	"flows_evicted":       "Flows that were reported before their time because the flow table was full.",
 }
 
-// tally adds what was counted since the last call, and what the kernel has dropped.
-func (w *worker) tally() {
-	if _, dropped, err := w.ring.statistics(); err == nil && dropped > 0 {
+// drops adds what the kernel has dropped since the last call.
+func (w *worker) drops() {
+	if dropped, err := w.ring.dropped(); err == nil && dropped > 0 {
 		w.in.count.dropped.Add(int64(dropped))
 		w.in.tellLoss(w.name, dropped)
 	}
+}
+
+// tally adds what was counted since the last call.
+func (w *worker) tally() {
+	w.drops()
 	w.count("frames", w.ring.number)
 	if w.meter != nil {
 		s := w.meter.Stats()

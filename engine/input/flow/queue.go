@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"sync"
+	"time"
 
 	"dragonfly/engine"
 )
@@ -21,8 +22,9 @@ type queue struct {
 
 func newQueue(most int64) *queue { return &queue{most: most, changed: make(chan struct{})} }
 
-// put copies records into the queue. It waits while the queue is full, at most until ctx is done; then nothing was put.
-func (q *queue) put(ctx context.Context, records []engine.Record) error {
+// put copies records into the queue. It waits while the queue is full, at most until ctx is done; then nothing was put. While
+// it waits it calls waiting once a second.
+func (q *queue) put(ctx context.Context, records []engine.Record, waiting func()) error {
 	var size int64
 	for i := range records {
 		size += int64(len(records[i].Body))
@@ -33,6 +35,8 @@ func (q *queue) put(ctx context.Context, records []engine.Record) error {
 		q.mu.Unlock()
 		select {
 		case <-changed:
+		case <-time.After(every):
+			waiting()
 		case <-ctx.Done():
 			return ctx.Err()
 		}

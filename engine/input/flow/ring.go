@@ -178,13 +178,13 @@ func (r *ring) wait(timeout int) error {
 	return unix.Errno(n)
 }
 
-// statistics returns how many frames the kernel has put into the ring, and how many it could not, since the last call.
-func (r *ring) statistics() (frames, dropped uint32, err error) {
-	s, err := unix.GetsockoptTpacketStatsV3(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+// dropped returns how many frames the kernel had no room for since the last call.
+func (r *ring) dropped() (uint32, error) {
+	s, err := unix.GetsockoptTpacketStatsV3(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS) // and clears them
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	return s.Packets - s.Drops, s.Drops, nil // Packets has both
+	return s.Drops, nil
 }
 
 func (r *ring) close() error {

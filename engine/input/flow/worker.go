@@ -49,7 +49,7 @@ const every = time.Second
 func (in *input) newWorker(name string, part int, r *ring) *worker {
 	w := &worker{in: in, name: name, part: part, ring: r, decoder: packet.NewDecoder(), problems: map[string]bool{}, books: books{map[string]uint64{}}}
 	w.out = metering.NewEmitter(in.settings.Flows, func(records []engine.Record) error {
-		if in.queue.put(w.late, records) != nil {
+		if in.queue.put(w.late, records, w.drops) != nil {
 			in.count.lost.Add(int64(len(records)))
 		}
 		return nil
