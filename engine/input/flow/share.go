@@ -23,8 +23,11 @@ func share(part, n int, link packet.LinkType) []filter.Instruction {
 	var p program
 	v4, v6, mix, other := p.label(), p.label(), p.label(), p.label()
 	if link == filter.Raw {
-		no4 := p.label()
+		some, no4 := p.label(), p.label()
 		p.op(ldxImm, 0)
+		p.op(ldLen, 0)
+		p.jump(jge, 1, some, other)
+		p.place(some)
 		p.op(ldB|abs, 0)
 		p.op(alu|and, 0xf0)
 		p.jump(jeq, 0x40, v4, no4)
@@ -32,7 +35,10 @@ func share(part, n int, link packet.LinkType) []filter.Instruction {
 		p.jump(jeq, 0x60, v6, other)
 	} else {
 		for i := range uint32(3) {
-			tag, a, b, next := p.label(), p.label(), p.label(), p.label()
+			some, tag, a, b, next := p.label(), p.label(), p.label(), p.label(), p.label()
+			p.op(ldLen, 0)
+			p.jump(jge, 14+4*i, some, other)
+			p.place(some)
 			p.op(ldxImm, 14+4*i)
 			p.op(ldH|abs, 12+4*i)
 			p.jump(jeq, 0x0800, v4, a)
@@ -74,7 +80,7 @@ func share(part, n int, link packet.LinkType) []filter.Instruction {
 
 // ip4 leaves the addresses of the IPv4 header at X in A, combined, and goes to mix.
 func (p *program) ip4(v4, mix, other int) {
-	enough, plain, whole, icmp, error3, quotes := p.label(), p.label(), p.label(), p.label(), p.label(), p.label()
+	enough, plain, whole, icmp, inside, error3, quotes := p.label(), p.label(), p.label(), p.label(), p.label(), p.label(), p.label()
 	p.place(v4)
 	p.op(stX, 2)
 	p.op(ldLen, 0)
@@ -94,6 +100,8 @@ func (p *program) ip4(v4, mix, other int) {
 	p.op(tax, 0) // X: the ICMP header
 	p.op(ldLen, 0)
 	p.op(alu|sub|fromX, 0)
+	p.jump(jset, 1<<31, plain, inside) // X is behind the end
+	p.place(inside)
 	p.jump(jge, 28, error3, plain)
 	p.place(error3)
 	p.op(ldB|ind, 0)

@@ -14,7 +14,9 @@ const (
 	ldImm   = 0x00
 	ldxMem  = 0x61
 	ldxMsh  = 0xb1 // 4 * (byte & 15): the length of an IPv4 header
+	ldxImm  = 0x01
 	stA     = 0x02
+	stX     = 0x03
 	alu     = 0x04
 	srcX    = 0x08
 	jump    = 0x05

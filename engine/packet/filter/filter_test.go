@@ -127,6 +127,9 @@ func TestFilterTakesWhatLibpcapTakes(t *testing.T) {
 		for _, expr := range expressions {
 			theirs, bad := byTcpdump(t, paths[0], expr)
 			ours, err := Compile(expr, link, File)
+			if link == Raw && strings.Contains(expr, "pppoes") {
+				continue // libpcap compiles it, with places that are not there
+			}
 			if (err == nil) != (bad == nil) {
 				t.Errorf("link type %d, %q: got error %v, tcpdump's is %v", link, expr, err, bad)
 			}

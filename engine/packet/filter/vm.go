@@ -2,6 +2,10 @@ package filter
 
 import "encoding/binary"
 
+// Run runs a program on the frame that data begins, wire bytes long, as the kernel would; what the kernel keeps beside frames
+// is not there. It returns how many bytes to keep, 0: the frame is refused.
+func Run(code []Instruction, data []byte, wire int) int { return int(run(code, data, wire)) }
+
 // run runs a program on a frame that was wire bytes long, and returns what it returns. A load from outside data ends it with
 // 0, as in the kernel. Programs end: jumps lead forward.
 func run(code []Instruction, data []byte, wire int) uint32 {
@@ -38,6 +42,8 @@ func run(code []Instruction, data []byte, wire int) uint32 {
 			}
 		case ldImm:
 			a = i.K
+		case ldxImm:
+			x = i.K
 		case ldLen:
 			a = uint32(wire)
 		case ldMem:
@@ -51,6 +57,8 @@ func run(code []Instruction, data []byte, wire int) uint32 {
 			x = uint32(data[i.K]&15) * 4
 		case stA:
 			m[i.K&15] = a
+		case stX:
+			m[i.K&15] = x
 		case tax:
 			x = a
 		case jump:
