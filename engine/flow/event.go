@@ -191,6 +191,12 @@ func (c *session) append(b []byte) []byte {
 	}
 	if c.state != tcpNone {
 		b = appendMember(b, "state", tcpStateNames[c.state])
+		if c.flags&gapToClient != 0 {
+			b = append(b, `,"tc_gap":true`...)
+		}
+		if c.flags&gapToServer != 0 {
+			b = append(b, `,"ts_gap":true`...)
+		}
 		// Regions of Suricata's stream buffers. There is one, and more only while 256 KiB of a stream are missing; the meter
 		// has no such buffers.
 		b = append(b, `,"ts_max_regions":1,"tc_max_regions":1`...)

@@ -31,8 +31,8 @@ type Config struct {
 
 const entryBytes = int(unsafe.Sizeof(entry{}))
 
-// DefaultMaxFlows is how many flows fit into 256 MiB, without their application layer.
-const DefaultMaxFlows = 256 << 20 / (entryBytes + 8)
+// DefaultMaxFlows is how many flows fit into 256 MiB, at 0.5 KiB with their place in the table and their application layer.
+const DefaultMaxFlows = 256 << 20 / 512
 
 // Classes of protocols with timeouts of their own.
 const (
@@ -53,6 +53,7 @@ type Meter struct {
 	timeouts    [classes][states]int64 // seconds
 	now         int64                  // time of the last packet, or of Advance: that of flow events
 	newest      int64                  // the latest of all times so far
+	ticks       uint64                 // packets, with those of Other
 	counts      counts
 	sides       []side           // by entry.side; 0 is not used
 	spare       []uint32         // unused sides
@@ -113,11 +114,7 @@ const checkEvery = 1 << 12
 // that are idle at its time end soon, see checkEvery. Packets may come with a time before that of others.
 func (m *Meter) Packet(p *packet.Packet) {
 	m.counts.packets++
-	m.now = p.Time
-	m.newest = max(m.newest, p.Time)
-	if m.counts.packets%checkEvery == 0 || !m.wheel.begun {
-		m.turn(seconds(m.newest))
-	}
+	m.tick(p.Time)
 	if !meterable(p.Proto) {
 		m.counts.otherProtocol++
 		return
@@ -142,7 +139,7 @@ func (m *Meter) Packet(p *packet.Packet) {
 			m.end(i, e, endClosed)
 			e = nil
 		case m.config.Active > 0 && p.Time-e.start > int64(m.config.Active):
-			m.restart(e, p.Time)
+			m.restart(i, e, p.Time)
 		}
 	}
 	if e == nil {
@@ -177,6 +174,9 @@ func (m *Meter) Packet(p *packet.Packet) {
 func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
 	accepted := true
 	if p.Proto == packet.TCP {
+		if p.TCPFlags&packet.RST != 0 && e.side != 0 && m.sides[e.side].conn != nil {
+			e.gaps(m.sides[e.side].conn)
+		}
 		before := e.tcp.state
 		accepted = e.tcp.packet(p, dir, e.flags&isV6 != 0)
 		if e.tcp.state != before {
@@ -188,7 +188,7 @@ func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
 			m.become(i, e, stateEstablished)
 		}
 	}
-	if e.side != 0 || e.flags&wantsApp != 0 && p.PayloadLen > 0 {
+	if e.side != 0 || e.flags&wantsApp != 0 {
 		m.show(e, p, dir, accepted || p.Proto == packet.TCP && p.TCPFlags&packet.SYN != 0)
 	}
 }
@@ -229,7 +229,7 @@ func (m *Meter) add(k *key, hash uint32, p *packet.Packet) (uint32, *entry) {
 }
 
 // restart reports e as it is, and lets it go on as a flow that begins at now.
-func (m *Meter) restart(e *entry, now int64) {
+func (m *Meter) restart(i uint32, e *entry, now int64) {
 	m.counts.ended[endActive]++
 	m.counts.flows++
 	m.flowEvent(e, endActive)
@@ -238,6 +238,8 @@ func (m *Meter) restart(e *entry, now int64) {
 	if e.side != 0 {
 		m.sides[e.side].features = nil
 	}
+	m.disarm(e)
+	m.arm(i, e)
 }
 
 // end reports a flow and forgets it.
@@ -250,6 +252,19 @@ func (m *Meter) end(i uint32, e *entry, why ending) {
 	m.disarm(e)
 	m.dequeue(e)
 	m.table.remove(i)
+}
+
+// Other tells the meter of a packet that another meter of the same source takes, by its time: idle flows then end just as if
+// one meter had all packets.
+func (m *Meter) Other(now int64) { m.tick(now) }
+
+// tick takes the time of a packet.
+func (m *Meter) tick(now int64) {
+	m.now = now
+	m.newest = max(m.newest, now)
+	if m.ticks++; m.ticks%checkEvery == 0 || !m.wheel.begun {
+		m.turn(seconds(m.newest))
+	}
 }
 
 // Advance ends the flows that are idle at now, nanoseconds since 1970. A capture from an interface calls it by its clock, at
