@@ -91,8 +91,8 @@ func (w *wire) start(r *root, args ...string) *process {
 	return r.start(args...)
 }
 
-// capture is the path of one of our captures.
-func capture(name string) string {
+// ours is the path of one of our captures.
+func ours(name string) string {
 	path, err := filepath.Abs("../data/pcap/" + name + ".pcap")
 	if err != nil {
 		panic(err)

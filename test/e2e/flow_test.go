@@ -17,11 +17,11 @@ func TestFlowLiveAsFromFile(t *testing.T) {
 			t.Run(fmt.Sprintf("%s-%d", name, meters), func(t *testing.T) {
 				w := newWire(t)
 				p := w.start(flowRoot(t, fmt.Sprintf(`uri = "flow://v1", meters = %d`, meters)))
-				w.replay("v0", capture(name), "--pps=3000")
+				w.replay("v0", ours(name), "--pps=3000")
 				out := p.stop()
-				want, others := fromFile(t, capture(name))
+				want, others := fromFile(t, ours(name))
 				p.wantFlows(want, others)
-				if got, want := p.counter("frames_total"), frameCount(t, capture(name)); got != want || strings.Contains(out, "kernel_dropped") {
+				if got, want := p.counter("frames_total"), frameCount(t, ours(name)); got != want || strings.Contains(out, "kernel_dropped") {
 					t.Errorf("got %d frames, want %d, and none dropped:\n%s", got, want, out)
 				}
 				if strings.Contains(p.read("log/out.json"), "pcap_cnt") || !strings.Contains(p.read("log/out.json"), `"in_iface":"v1"`) {
@@ -45,7 +45,7 @@ func TestFlowLoopbackOnce(t *testing.T) {
 }
 
 func TestFlowFilter(t *testing.T) {
-	all, _ := fromFile(t, capture("own-vlan-two"))
+	all, _ := fromFile(t, ours("own-vlan-two"))
 	with := func(list []string, word string) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(f string) bool { return !strings.Contains(f, word) })
 	}
@@ -67,7 +67,7 @@ func TestFlowFilter(t *testing.T) {
 			t.Run(fmt.Sprintf("%s-%d", name, meters), func(t *testing.T) {
 				w := newWire(t)
 				p := w.start(flowRoot(t, fmt.Sprintf(`uri = "flow://v1", events = {"flow"}, meters = %d, filter = "%s"`, meters, c.filter)))
-				w.replay("v0", capture("own-vlan-two"), "--pps=3000")
+				w.replay("v0", ours("own-vlan-two"), "--pps=3000")
 				p.stop()
 				p.wantFlows(c.want, map[string]int{})
 			})
@@ -86,7 +86,7 @@ func TestFlowInterfaceComesBack(t *testing.T) {
 			if got := p.status("CapPrm"); got != "0000000000000000" {
 				t.Errorf("CapPrm: got %s, want none", got)
 			}
-			w.replay("v0", capture("own-proto"), "--pps=3000")
+			w.replay("v0", ours("own-proto"), "--pps=3000")
 			w.ip("link", "set", "v1", "down")
 			p.until("down", func() bool { return strings.Contains(p.text(), "interface is down") })
 			w.ip("link", "set", "v1", "up")
@@ -95,14 +95,14 @@ func TestFlowInterfaceComesBack(t *testing.T) {
 			p.until("removed", func() bool { return strings.Contains(p.text(), "interface was removed") })
 			w.plug()
 			p.until("back", func() bool { return strings.Count(p.text(), "interface is back") == 2 })
-			w.replay("v0", capture("own-many"), "--pps=3000")
+			w.replay("v0", ours("own-many"), "--pps=3000")
 			w.ip("link", "set", "v1", "down")
 			w.ip("link", "set", "v1", "name", "v9")
 			w.ip("link", "set", "v9", "up")
 			p.until("renamed", func() bool { return strings.Contains(p.text(), "interface has another name now") })
-			w.replay("v0", capture("own-icmp"), "--pps=3000")
+			w.replay("v0", ours("own-icmp"), "--pps=3000")
 			p.stop()
-			want, others := fromFile(t, capture("own-proto"), capture("own-many"), capture("own-icmp"))
+			want, others := fromFile(t, ours("own-proto"), ours("own-many"), ours("own-icmp"))
 			p.wantFlows(want, others)
 			if n := p.counter("interfaces_lost_total"); n < 2 {
 				t.Errorf("got %d losses of the interface, want 2 or more", n)
@@ -118,9 +118,9 @@ func TestFlowInterfaceThatIsNotThereYet(t *testing.T) {
 	p.until("absent", func() bool { return strings.Contains(p.text(), "there is no such interface") })
 	w.plug()
 	p.until("captured", func() bool { return strings.Contains(p.text(), "capturing") })
-	w.replay("v0", capture("own-proto"), "--pps=3000")
+	w.replay("v0", ours("own-proto"), "--pps=3000")
 	p.stop()
-	want, others := fromFile(t, capture("own-proto"))
+	want, others := fromFile(t, ours("own-proto"))
 	p.wantFlows(want, others)
 }
 
@@ -129,14 +129,14 @@ func TestFlowSurvivesReload(t *testing.T) {
 	w := newWire(t)
 	r := flowRoot(t, `uri = "flow://v1"`)
 	p := w.start(r)
-	first, second := split(t, capture("own-http4"), 20)
+	first, second := split(t, ours("own-http4"), 20)
 	w.replay("v0", first, "--pps=3000")
 	r.write("config/config.lua", strings.Replace(r.read("config/config.lua"), `outputs = {`, `outputs = { {tag = "more", uri = "null://"},`, 1))
 	p.signal(syscall.SIGHUP)
 	p.until("reloaded", func() bool { return strings.Contains(p.text(), "the new configuration runs") })
 	w.replay("v0", second, "--pps=3000")
 	p.stop()
-	want, others := fromFile(t, capture("own-http4"))
+	want, others := fromFile(t, ours("own-http4"))
 	p.wantFlows(want, others)
 }
 

@@ -29,6 +29,7 @@ type worker struct {
 	renamed  string // what the interface is called now, if it is told
 	shut     bool   // the ring lets nothing in
 	looked   time.Time
+	due      bool            // the clock has moved on since the meter was told
 	problems map[string]bool // told, as long as they last
 	books    books
 }
@@ -75,13 +76,13 @@ func (w *worker) run(ctx, late context.Context) error {
 		if err != nil {
 			return err
 		}
-		if now := time.Now(); now.Sub(w.looked) >= every || now.Before(w.looked) {
-			w.tick(now, !some)
+		if now := time.Now(); now.Sub(w.looked) >= every {
+			w.tick(now)
 		}
 		if some {
 			continue
 		}
-		w.out.Flush()
+		w.rest()
 		if err := w.ring.wait(w.in.options.timeout); err != nil && w.fault(err) != nil {
 			return err
 		}
@@ -102,15 +103,22 @@ func (w *worker) frame(f *packet.Frame) {
 	}
 }
 
-// tick is called about once a second; idle says that the ring is empty.
-func (w *worker) tick(now time.Time, idle bool) {
-	w.looked = now
+// tick is called about once a second.
+func (w *worker) tick(now time.Time) {
+	w.looked, w.due = now, true
 	w.out.Flush()
 	w.tally()
 	w.watch()
-	if idle { // frames that came just now may still wait in the kernel
-		w.meter.Advance(now.Add(-2 * time.Duration(w.in.options.timeout) * time.Millisecond).UnixNano())
+}
+
+// rest is called when the ring is empty. Once a second it ends the flows that are idle by the clock; frames that came just now
+// may still wait in the kernel. While the ring is never empty the times of packets do this.
+func (w *worker) rest() {
+	if w.due {
+		w.due = false
+		w.meter.Advance(w.looked.Add(-2 * time.Duration(w.in.options.timeout) * time.Millisecond).UnixNano())
 	}
+	w.out.Flush()
 }
 
 // finish meters what is in the ring when nothing more comes in, and reports the flows that are left.
