@@ -32,7 +32,7 @@ var Kind = engine.InputKind{
 		{Key: "filter", Type: engine.String, Doc: "Which packets to take, in the language of tcpdump (pcap-filter): `tcp port 443 and not net 10.0.0.0/8`. The kernel has taken the outermost VLAN tag off when it filters: without the word vlan, tagged packets count as untagged ones."},
 		{Key: "promiscuous", Type: engine.Bool, Default: true, Doc: "Take packets that are not for this machine, too, as Suricata and tcpdump do."},
 		{Key: "snaplen", Type: engine.Bytes, Default: int64(65535), Min: 96, Max: 1 << 18, Doc: "Bytes to keep of a packet; less than a whole packet makes events of applications incomplete."},
-		{Key: "ring_size", Type: engine.Bytes, Default: int64(32 << 20), Min: 1 << 20, Max: 4 << 30, Doc: "Memory of a ring in bytes; there is one for each interface and meter. It bridges the times in which this program does not read: 32 MiB are 0.25 s at 1 Gbit/s."},
+		{Key: "ring_size", Type: engine.Bytes, Default: int64(64 << 20), Min: 1 << 20, Max: 4 << 30, Doc: "Memory of a ring in bytes; there is one for each interface and meter. It bridges the times in which this program does not read: 64 MiB are 0.5 s at 1 Gbit/s."},
 		{Key: "block_timeout", Type: engine.Duration, Default: 100 * time.Millisecond, Min: 0.001, Max: 10, Doc: "A packet waits at most so long in the kernel for others to fill a block of the ring."},
 		{Key: "queue", Type: engine.Bytes, Default: int64(64 << 20), Min: 1 << 16, Max: 1 << 40, Doc: "Events in bytes that are held while the pipeline is full; packets go on being metered meanwhile. When it is full too, packets wait in the ring."},
 	}, metering.Options...),

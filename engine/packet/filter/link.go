@@ -10,6 +10,7 @@ const (
 	rawBSD   packet.LinkType = 12
 	rawOther packet.LinkType = 14
 	Raw      packet.LinkType = 101
+	chdlc    packet.LinkType = 104
 	loop     packet.LinkType = 108
 	sll      packet.LinkType = 113
 	onlyIP4  packet.LinkType = 228
@@ -42,6 +43,7 @@ var layouts = map[packet.LinkType]layout{
 	Null: {link: Null, net: 4}, loop: {link: loop, net: 4},
 	Ethernet: {link: Ethernet, typeAt: 12, net: 14},
 	ppp:      {link: ppp, typeAt: 2, net: 4},
+	chdlc:    {link: chdlc, typeAt: 2, net: 4},
 	Raw:      {link: Raw}, rawBSD: {link: Raw}, rawOther: {link: Raw},
 	onlyIP4: {link: onlyIP4}, onlyIP6: {link: onlyIP6},
 	sll:  {link: sll, typeAt: 14, net: 16},

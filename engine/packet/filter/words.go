@@ -153,7 +153,7 @@ func (p *parser) mpls(t token) cond {
 		p.fail(t, "mpls behind pppoes is not supported")
 	case l.labels > 0:
 		c = field(l.net-2, ldB, 0, 1) // the one before is not the last
-	case l.link == Ethernet:
+	case l.link == Ethernet || l.link == chdlc:
 		c = equal(l.typeAt, ldH, typeMPLS)
 	case l.link == ppp:
 		c = equal(l.typeAt, ldH, 0x281)
@@ -171,7 +171,7 @@ func (p *parser) mpls(t token) cond {
 // pppoes is a session of PPPoE, and moves what follows behind its header.
 func (p *parser) pppoes(t token) cond {
 	l := &p.layout
-	if l.link != Ethernet && l.link != sll && l.link != sll2 || l.labels > 0 || l.session {
+	if l.link != Ethernet && l.link != sll && l.link != sll2 && l.link != chdlc || l.labels > 0 || l.session {
 		p.fail(t, "pppoes is possible where frames have an ethertype, and not behind mpls or pppoes")
 	}
 	c := l.carries(typePPPoS)
