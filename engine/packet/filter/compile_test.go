@@ -38,7 +38,7 @@ func TestCompileTellsMistakes(t *testing.T) {
 		"00:11:22:33:44:55":                 "ether",
 		"ether host 10.0.0.1":               "MAC address",
 		"ip broadcast":                      "mask is not known",
-		"gateway foo":                       "not known",
+		"gateway foo":                       "not supported",
 		"ip protochain 6":                   "not supported",
 		"proto 256":                         "at most 255",
 		"inbound":                           "a file does not say",
