@@ -47,7 +47,8 @@ type flowRows struct {
 // aboutFlow is what the events of a flow say before it ends.
 type aboutFlow struct {
 	text string
-	more int // further transactions
+	last string
+	more int // times that it was another
 }
 
 func newFlowRows(sort string, most int) *flowRows {
@@ -169,8 +170,9 @@ func (f *flowRows) note(e *flowEvent) {
 		text = text[:longest]
 	}
 	if about := f.about[e.ID]; about == nil {
-		f.about[e.ID] = &aboutFlow{text: text}
-	} else if about.text != text {
+		f.about[e.ID] = &aboutFlow{text: text, last: text}
+	} else if about.last != text {
+		about.last = text
 		about.more++
 	}
 }
@@ -230,7 +232,11 @@ func (f *flowRows) finish(w io.Writer, width int) error {
 	if first, last := f.span(); first.Format(time.DateOnly) != last.Format(time.DateOnly) {
 		layout = "2006-01-02 15:04:05"
 	}
-	columns := fit(f.columns(layout), f.rows, width)
+	columns := measure(f.columns(layout), f.rows)
+	if width > 0 && least(columns) > width {
+		columns = fit(measure(f.narrow(layout), f.rows), width)
+	}
+	shorten(columns, width)
 	var line strings.Builder
 	print := func(text func(c *column) string) error {
 		line.Reset()
@@ -293,9 +299,22 @@ func (f *flowRows) columns(layout string) []column {
 	}
 }
 
-// fit measures the columns and leaves out, or shortens, what does not fit into width; 0 is no limit. Columns without any
-// text are left out too.
-func fit(columns []column, rows []*flowRow, width int) []column {
+// narrow has the packets of both directions in one column, and so the bytes.
+func (f *flowRows) narrow(layout string) []column {
+	columns := slices.DeleteFunc(f.columns(layout), func(c column) bool { return c.head == "<PKTS" || c.head == "<BYTES" })
+	for i := range columns {
+		switch c := &columns[i]; c.head {
+		case "PKTS>":
+			c.head, c.text = "PKTS", func(r *flowRow) string { return fmt.Sprintf("%d/%d", r.packets[0], r.packets[1]) }
+		case "BYTES>":
+			c.head, c.text = "BYTES", func(r *flowRow) string { return amount(r.bytes[0]) + "/" + amount(r.bytes[1]) }
+		}
+	}
+	return columns
+}
+
+// measure gives columns their widths, and leaves out those without any text.
+func measure(columns []column, rows []*flowRow) []column {
 	for i := range columns {
 		c := &columns[i]
 		for _, r := range rows {
@@ -306,29 +325,35 @@ func fit(columns []column, rows []*flowRow, width int) []column {
 	for i := range columns {
 		columns[i].width = max(columns[i].width, len(columns[i].head))
 	}
-	if width == 0 {
-		return columns
-	}
-	for rank := 1; rank < 9; rank++ {
-		total := 2 * (len(columns) - 1)
-		for _, c := range columns {
-			if c.least > 0 {
-				total += min(c.least, c.width)
-			} else {
-				total += c.width
-			}
-		}
-		if total <= width {
-			break
-		}
-		columns = slices.DeleteFunc(columns, func(c column) bool { return c.rank == rank })
-	}
-	shorten(columns, width)
 	return columns
 }
 
-// shorten takes from the widest of the columns that may be shortened, as much as there is too much.
+// least returns the width of a table whose columns are as short as they may be.
+func least(columns []column) int {
+	total := 2 * (len(columns) - 1)
+	for _, c := range columns {
+		if c.least > 0 {
+			total += min(c.least, c.width)
+		} else {
+			total += c.width
+		}
+	}
+	return total
+}
+
+// fit leaves out columns until the rest can be shortened to width.
+func fit(columns []column, width int) []column {
+	for rank := 1; rank < 9 && least(columns) > width; rank++ {
+		columns = slices.DeleteFunc(columns, func(c column) bool { return c.rank == rank })
+	}
+	return columns
+}
+
+// shorten takes from the widest of the columns that may be shortened, as much as there is too much; width 0 is no limit.
 func shorten(columns []column, width int) {
+	if width == 0 {
+		return
+	}
 	total := 2 * (len(columns) - 1)
 	for _, c := range columns {
 		total += c.width

@@ -39,7 +39,7 @@ func (r *row) restart() {
 func repeated(t *testing.T) []byte {
 	b := read(t, "own-proto.pcap")
 	out := bytes.Clone(b[:24])
-	for range 20 {
+	for range 16 {
 		out = append(out, b[24:]...)
 		for at := 24; at < len(b); at += 16 + int(binary.LittleEndian.Uint32(b[at+8:])) {
 			binary.LittleEndian.PutUint32(b[at:], binary.LittleEndian.Uint32(b[at:])+3600)
@@ -63,7 +63,7 @@ func TestResumeDeliversEachEventOnce(t *testing.T) {
 		for _, frames := range []int{1000, 100_000} {
 			uri := rotated(t, frames)
 			want := metered(t, uri, options)
-			for stop := 1; stop < len(want); stop += 97 {
+			for _, stop := range []int{len(want) / 9, len(want) / 2, len(want) - 1} {
 				r := newRow(t, uri, options)
 				r.stop = stop
 				for range 100 {
@@ -169,5 +169,34 @@ func TestResumeWithOtherOptions(t *testing.T) {
 	sameEvents(t, r.events, want)
 	if first == 0 || !strings.Contains(r.log.String(), "delivered again") {
 		t.Errorf("%d events were delivered before; log: %s", first, r.log.String())
+	}
+}
+
+// TestOpenedFilesStayOpen: after a reload in a chroot the paths lead nowhere.
+func TestOpenedFilesStayOpen(t *testing.T) {
+	uri := rotated(t, 1000)
+	want := metered(t, uri, nil)
+	r := newRow(t, uri, nil)
+	in, err := New(r.params, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.(engine.Opener).Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Dir(uri)); err != nil {
+		t.Fatal(err)
+	}
+	for r.stop = 1; len(r.events) < len(want); r.stop += 150 {
+		if err := r.again(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.again(in); err != nil { // finished
+		t.Error(err)
+	}
+	sameEvents(t, r.events, want)
+	if err := in.(engine.Closer).Close(); err != nil {
+		t.Error(err)
 	}
 }
