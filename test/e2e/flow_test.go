@@ -75,6 +75,24 @@ func TestFlowFilter(t *testing.T) {
 	}
 }
 
+// pcap:// has the same filter; there a tag hides what is behind it.
+func TestFlowFilterOfCaptures(t *testing.T) {
+	all, _ := fromFile(t, ours("own-vlan-two"))
+	for expr, want := range map[string]int{"": len(all), "vlan 100 and tcp": 3, "tcp": 0, "not vlan": 0, "vlan and icmp6": 2} {
+		for _, meters := range []int{1, 2} {
+			r := flowRoot(t, fmt.Sprintf(`uri = "pcap://%s", events = {"flow"}, meters = %d, filter = "%s"`, ours("own-vlan-two"), meters, expr))
+			r.drained("dead-lettered 0 + in flight 0")
+			if got, _ := flows(t, r.read("log/out.json")); len(got) != want {
+				t.Errorf("%q: got %d flows, want %d", expr, len(got), want)
+			}
+		}
+	}
+	r := flowRoot(t, `uri = "pcap://`+ours("own-http4")+`", filter = "inbound"`)
+	if code, out := r.run("check"); code != 78 || !strings.Contains(out, "a file does not say") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
+
 // An interface that is removed is waited for, by a process without any right.
 func TestFlowInterfaceComesBack(t *testing.T) {
 	for _, meters := range []int{1, 2} {

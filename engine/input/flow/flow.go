@@ -29,7 +29,6 @@ import (
 var Kind = engine.InputKind{
 	Doc: "`flow://INTERFACE[,INTERFACE...]`: captures packets from network interfaces, meters them and emits EVE events as Suricata writes them. It needs CAP_NET_RAW when it starts, and not later. What the kernel cannot put into the ring is lost and counted. An interface that is not there, or goes, is waited for.",
 	Options: append([]engine.Option{
-		{Key: "filter", Type: engine.String, Doc: "Which packets to take, in the language of tcpdump (pcap-filter): `tcp port 443 and not net 10.0.0.0/8`. The kernel has taken the outermost VLAN tag off when it filters: without the word vlan, tagged packets count as untagged ones."},
 		{Key: "promiscuous", Type: engine.Bool, Default: true, Doc: "Take packets that are not for this machine, too, as Suricata and tcpdump do."},
 		{Key: "snaplen", Type: engine.Bytes, Default: int64(65535), Min: 96, Max: 1 << 18, Doc: "Bytes to keep of a packet; less than a whole packet makes events of applications incomplete."},
 		{Key: "ring_size", Type: engine.Bytes, Default: int64(64 << 20), Min: 1 << 20, Max: 4 << 30, Doc: "Memory of a ring in bytes; there is one for each interface and meter. It bridges the times in which this program does not read: 64 MiB are 0.5 s at 1 Gbit/s."},
@@ -42,7 +41,6 @@ var Kind = engine.InputKind{
 type input struct {
 	names    []string
 	settings metering.Settings
-	expr     string
 	options  ringOptions
 	log      *slog.Logger
 	counter  func(name, help string) *atomic.Int64
@@ -88,14 +86,10 @@ func New(p engine.Params) (engine.Input, error) {
 	}
 	settings, err := metering.New(p.Options, "")
 	errs = append(errs, err)
-	expr := strings.TrimSpace(p.Options.String("filter"))
-	if _, err := filter.Compile(expr, filter.Ethernet, filter.Kernel); err != nil {
-		errs = append(errs, &engine.ConfigError{Key: "filter", Msg: strings.TrimPrefix(err.Error(), "filter: ")})
-	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &input{names: names, settings: settings, expr: expr, log: p.Log, queue: newQueue(p.Options.Int("queue")),
+	return &input{names: names, settings: settings, log: p.Log, queue: newQueue(p.Options.Int("queue")),
 		options: ringOptions{promiscuous: p.Options.Bool("promiscuous"), snaplen: int(p.Options.Int("snaplen")),
 			size: int(p.Options.Int("ring_size")), timeout: int(p.Options.Duration("block_timeout").Milliseconds())},
 		counter: p.Counter, count: counters{dropped: p.Counter("kernel_dropped_total", "Frames that the kernel dropped because the ring was full."),
@@ -274,7 +268,7 @@ func (in *input) tellLoss(name string, dropped uint32) {
 
 // compile returns the program of one ring: its part of the frames, and the filter.
 func (in *input) compile(part int, link packet.LinkType) ([]filter.Instruction, error) {
-	p, err := filter.Compile(in.expr, link, filter.Kernel)
+	p, err := filter.Compile(in.settings.Filter, link, filter.Kernel)
 	if err != nil {
 		return nil, err
 	}
