@@ -55,8 +55,8 @@ func (w *wire) plug() {
 	w.t.Helper()
 	w.ip("link", "add", "v0", "mtu", "65535", "type", "veth", "peer", "name", "v1", "mtu", "65535")
 	for _, dev := range []string{"v0", "v1"} {
-		if text, err := w.in("sysctl", "-qw", "net.ipv6.conf."+dev+".disable_ipv6=1").CombinedOutput(); err != nil {
-			w.t.Logf("sysctl: %v: %s", err, text)
+		if text, err := w.in("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/"+dev+"/disable_ipv6").CombinedOutput(); err != nil {
+			w.t.Logf("disable_ipv6: %v: %s", err, text) // there may be none
 		}
 		if text, err := w.in("ethtool", "-K", dev, "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off").CombinedOutput(); err != nil {
 			w.t.Fatalf("ethtool: %v: %s", err, text)

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -102,7 +103,7 @@ func (r *ring) bind(at nic, promiscuous bool) error {
 }
 
 // allProtocols is ETH_P_ALL in network byte order.
-const allProtocols = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8
+var allProtocols = binary.NativeEndian.Uint16([]byte{0, unix.ETH_P_ALL})
 
 // read hands the frames of the next block to take and gives the block back; false: no block is full yet. Data of a frame is
 // valid during the call.
