@@ -148,6 +148,7 @@ func (in *input) Open(context.Context) error {
 	}
 	var workers []*worker
 	for _, name := range in.names {
+		all := &shared{at: make([]int, in.settings.Meters)}
 		for part := range in.settings.Meters {
 			r, err := openRing(in.options.size, in.options.timeout)
 			if err != nil {
@@ -156,7 +157,7 @@ func (in *input) Open(context.Context) error {
 				}
 				return fmt.Errorf("flow://%s: %w", name, err)
 			}
-			workers = append(workers, in.newWorker(name, part, r))
+			workers = append(workers, in.newWorker(name, part, r, all))
 		}
 	}
 	in.workers = workers
