@@ -55,23 +55,24 @@ type Meter struct {
 	newest      int64                  // the latest of all times so far
 	ticks       uint64                 // packets, with those of Other
 	counts      counts
-	sides       []side           // by entry.side; 0 is not used
-	spare       []uint32         // unused sides
-	names       []string         // of protocols, by entry.protocols; the first is ""
-	found       func(*app.Event) // appEvent, made once
-	syn         packet.Packet    // of a handshake that is shown later
-	asking      *entry           // the flow whose application layer is being asked
-	packet      *packet.Packet   // that it is asked about; nil at the end of the flow
-	out         []byte           // the event being written
-	iface       string           // as a member
-	newFeatures func() Features  // nil if none are wanted
+	sides       []side            // by entry.side; 0 is not used
+	spare       []uint32          // unused sides
+	names       []string          // of protocols, by entry.protocols; the first is ""
+	parents     map[*entry]uint64 // flow_id of the flow that announced this one, of those whose application layer is gone
+	found       func(*app.Event)  // appEvent, made once
+	syn         packet.Packet     // of a handshake that is shown later
+	asking      *entry            // the flow whose application layer is being asked
+	packet      *packet.Packet    // that it is asked about; nil at the end of the flow
+	out         []byte            // the event being written
+	iface       string            // as a member
+	newFeatures func() Features   // nil if none are wanted
 	day         daytime
 }
 
 // New returns a meter. emit gets each event, one JSON object without a line end; the slice is valid during the call, and emit
 // must not call the meter.
 func New(c Config, emit func(event []byte)) *Meter {
-	m := &Meter{config: c, emit: emit, table: newTable(), sides: make([]side, 1), names: []string{""}}
+	m := &Meter{config: c, emit: emit, table: newTable(), sides: make([]side, 1), names: []string{""}, parents: map[*entry]uint64{}}
 	if c.Interface != "" {
 		name, _ := json.Marshal(c.Interface)
 		m.iface = `,"in_iface":` + string(name)
@@ -248,6 +249,9 @@ func (m *Meter) end(i uint32, e *entry, why ending) {
 	m.counts.ended[why]++
 	m.counts.reported += e.packets[0] + e.packets[1]
 	m.flowEvent(e, why)
+	if e.flags&hasParent != 0 {
+		delete(m.parents, e)
+	}
 	m.leave(e)
 	m.disarm(e)
 	m.dequeue(e)

@@ -258,8 +258,7 @@ func TestOtherProtocolsAreCounted(t *testing.T) {
 func TestFloodSparesEstablishedFlows(t *testing.T) {
 	const established, flood, most = 300, 60000, 1000
 	forced := map[string]int{}
-	var m *Meter
-	m = New(Config{MaxFlows: most}, func(b []byte) {
+	m := New(Config{MaxFlows: most}, func(b []byte) {
 		if strings.Contains(string(b), `"reason":"forced"`) {
 			if strings.Contains(string(b), `"state":"new"`) {
 				forced["new"]++
@@ -365,7 +364,9 @@ func (c *counter) Add(p *packet.Packet, toClient bool) {
 	}
 }
 
-func (c *counter) Append(b []byte) []byte { return fmt.Appendf(b, `"features":{"ts":%d,"tc":%d}`, c[0], c[1]) }
+func (c *counter) Append(b []byte) []byte {
+	return fmt.Appendf(b, `"features":{"ts":%d,"tc":%d}`, c[0], c[1])
+}
 
 func TestEventsOfTheApplicationLayer(t *testing.T) {
 	b := newBench(t, Config{})
@@ -373,6 +374,7 @@ func TestEventsOfTheApplicationLayer(t *testing.T) {
 	b.play(p)
 	b.asking, b.packet = b.table.at(1), p
 	b.appEvent(&app.Event{Type: "dns", Time: 1e18, Packet: 3, Dir: app.ToClient, ByPacket: true, TxID: -1, Body: []byte(`"dns":{"id":7}`)})
+	b.packet = nil
 	b.appEvent(&app.Event{Type: "http", Time: 1e18, Dir: app.ToClient, TxID: 2, Body: []byte(`"http":{}`)})
 	b.asking, b.packet = nil, nil
 	b.Close()
@@ -389,4 +391,20 @@ func TestEventsOfTheApplicationLayer(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", b.lines[i], w)
 		}
 	}
+}
+
+func TestFirstPacketMayBeAnAnswer(t *testing.T) {
+	if _, ok := any(&app.Conn{}).(reverser); !ok {
+		t.Skip("needs a package app that knows answers")
+	}
+	b := newBench(t, Config{})
+	answer, query := udp(1, 2, 1), udp(2, 1, 2)
+	answer.SrcPort, answer.DstPort = 4000, 53
+	query.SrcPort, query.DstPort = 53, 4000
+	answer.Payload = []byte("\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x09\x00\x04\x01\x02\x03\x04")
+	query.Payload = []byte("\x12\x35\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01")
+	answer.PayloadLen, query.PayloadLen = uint32(len(answer.Payload)), uint32(len(query.Payload))
+	answer.Bytes = 99
+	b.play(answer, query).Close()
+	b.want("src_ip=10.0.0.1 src_port=53 dest_ip=10.0.0.2 dest_port=4000 app_proto=dns flow.pkts_toserver=1 flow.pkts_toclient=1 flow.bytes_toclient=99 flow.state=established")
 }

@@ -29,8 +29,9 @@ func appendAddress(b []byte, a *packet.Addr, v6 bool) []byte {
 
 // daytime writes times. It remembers the text of the last day.
 type daytime struct {
-	day  int64 // since 1970, plus one; 0 is none
-	text [len("2006-01-02T")]byte
+	day   int64 // since 1970
+	known bool  // text is of day
+	text  [len("2006-01-02T")]byte
 }
 
 // append appends ns nanoseconds since 1970 as 2006-01-02T15:04:05.000000+0000.
@@ -40,8 +41,8 @@ func (d *daytime) append(b []byte, ns int64) []byte {
 	if rest < 0 {
 		n, rest = n-1, rest+day
 	}
-	if n+1 != d.day {
-		d.day = n + 1
+	if n != d.day || !d.known {
+		d.day, d.known = n, true
 		d.set(n)
 	}
 	us := rest / 1000
