@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"dragonfly/engine"
@@ -17,12 +16,8 @@ import (
 	"dragonfly/engine/packet/pcap"
 )
 
-const (
-	nonblock = syscall.O_NONBLOCK
-
-	// look is how many frames are read between two looks at the context, and two updates of the progress.
-	look = 1024
-)
+// look is how many frames are read between two looks at the context, and two updates of the progress.
+const look = 1024
 
 // Sink takes the events of a Pass, in the goroutine that called Run. An error ends the pass.
 type Sink interface {
