@@ -26,14 +26,15 @@ func (e *Engine) keepBooks(ctx context.Context) {
 	}
 }
 
-// writeStats sends two lines to the stats log: the original's, letter for letter, and the ledger.
+// writeStats sends two lines to the stats log: the original's, letter for letter, and the ledger with the counters.
 func (e *Engine) writeStats(out *outbox, now time.Time) {
 	in, analyzed, written := e.operations()
 	at := now.UTC().Format("2006-01-02T15:04:05Z")
 	ledger, err := json.Marshal(struct {
 		Time   string    `json:"time"`
 		Ledger []Account `json:"ledger"`
-	}{at, e.Ledger()})
+		Losses []Loss    `json:"counters,omitempty"`
+	}{at, e.Ledger(), e.parts.Counters.NonZero()})
 	if err != nil {
 		panic("BUG: ledger: " + err.Error())
 	}

@@ -4,6 +4,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	inflow "dragonfly/engine/input/flow"
 	inpcap "dragonfly/engine/input/pcap"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
@@ -21,6 +22,7 @@ import (
 var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
+	"flow":     inflow.Kind,
 	"ipc":      inunixgram.Kind,
 	"pcap":     inpcap.Kind,
 	"stdin":    stdin.Kind,

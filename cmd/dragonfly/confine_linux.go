@@ -244,12 +244,17 @@ func (b *builder) landlock(cfg *engine.Config, u *uses) error {
 // reachable says which new components of a pipeline need what the process gave up.
 func (b *builder) reachable(next *pipeline) error {
 	c := b.confined.Load()
-	if c == nil {
-		return nil
-	}
 	var errs []error
 	miss := func(component any, key string, line int) {
 		if next.parts.Opened[component] {
+			return
+		}
+		if r, ok := component.(engine.Permitter); ok {
+			if err := r.Permitted(); err != nil {
+				errs = append(errs, &engine.ConfigError{File: next.cfg.File, Line: line, Key: key, Msg: err.Error()})
+			}
+		}
+		if c == nil {
 			return
 		}
 		if why := c.covers(component); why != "" {

@@ -181,6 +181,15 @@ func (p *pipeline) takeOver(key string, old *pipeline) any {
 	return c
 }
 
+// kept returns the components of p, those that it took over among them.
+func (p *pipeline) kept() map[any]bool {
+	kept := map[any]bool{}
+	for _, c := range p.keys {
+		kept[c] = true
+	}
+	return kept
+}
+
 func componentKey(kind, tag, uri string, o engine.Values) string {
 	text, err := json.Marshal(o)
 	if err != nil {

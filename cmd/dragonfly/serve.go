@@ -134,14 +134,14 @@ func (s *server) run(ctx context.Context) error {
 		p := s.pipeline
 		runs.Store(p.engine)
 		s.web.show(p.engine)
-		runCtx, end := context.WithCancel(ctx)
+		runCtx, end := context.WithCancelCause(ctx)
 		watched := make(chan struct{})
 		go func() {
 			defer close(watched)
 			s.watch(runCtx, s.signals, end, stop)
 		}()
 		err := p.engine.Run(runCtx, s.flags.exit)
-		end()
+		end(nil)
 		if ctx.Err() != nil {
 			s.shared.Load().interrupt.Store(true) // a reload may wait for redis
 		}
@@ -154,11 +154,7 @@ func (s *server) run(ctx context.Context) error {
 		if err != nil {
 			s.log.Error("the old pipeline did not end well", "err", err)
 		}
-		keep := map[any]bool{}
-		for _, c := range next.keys {
-			keep[c] = true
-		}
-		if err := p.engine.Close(keep); err != nil {
+		if err := p.engine.Close(next.kept()); err != nil {
 			s.log.Error("closing what is no longer used", "err", err)
 		}
 		s.pipeline = next
@@ -170,7 +166,7 @@ func (s *server) run(ctx context.Context) error {
 }
 
 // watch answers signals while one engine runs. end lets the engine drain; stop ends the process after that.
-func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop func()) {
+func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end context.CancelCauseFunc, stop func()) {
 	var reloading sync.Mutex
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -192,7 +188,7 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop 
 				s.log.Info("draining; a second signal aborts", "signal", sig.String())
 				s.notify.tell("STOPPING=1\nSTATUS=draining")
 				stop()
-				end()
+				end(nil)
 				go func() {
 					for sig := <-signals; sig != syscall.SIGTERM && sig != syscall.SIGINT; {
 						sig = <-signals // a rotation of logs goes on until the end
@@ -209,7 +205,7 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end, stop 
 }
 
 // reload reads config.lua and the scripts again. If they do not load, the old ones go on.
-func (s *server) reload(ctx context.Context, end func()) {
+func (s *server) reload(ctx context.Context, end context.CancelCauseFunc) {
 	s.log.Info("reloading")
 	s.notify.reloading()
 	defer s.notify.tell("READY=1\nSTATUS=running")
@@ -245,7 +241,7 @@ func (s *server) reload(ctx context.Context, end func()) {
 		return
 	}
 	s.next.Store(next)
-	end()
+	end(&engine.Handover{Kept: next.kept()})
 }
 
 // dryRun loads every script once and runs its setup(), without sending what it emits.

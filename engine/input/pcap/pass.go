@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"dragonfly/engine"
 	"dragonfly/engine/flow"
 	"dragonfly/engine/input/internal/metering"
 	"dragonfly/engine/packet"
+	"dragonfly/engine/packet/filter"
 	"dragonfly/engine/packet/pcap"
 )
 
@@ -36,7 +38,8 @@ type Pass struct {
 	Watch    func() // if set, called about once a second and at the end of Run, by one goroutine at a time, when Progress is new
 
 	settings metering.Settings
-	number   uint64 // frames of the captures before
+	filter   *filter.Filter // nil: all frames pass
+	number   uint64         // frames of the captures before
 	tally    *tally
 	watched  time.Time // when Watch was called
 }
@@ -54,7 +57,14 @@ func NewPass(options engine.Values) (*Pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Pass{settings: s}, nil
+	p := &Pass{settings: s}
+	if s.Filter != "" {
+		p.filter, err = filter.New(s.Filter)
+	}
+	if err != nil { // of what only live capture can do
+		return nil, &engine.ConfigError{Key: "filter", Msg: strings.TrimPrefix(err.Error(), "filter: ")}
+	}
+	return p, nil
 }
 
 // Run meters sources, in their order. A capture that is damaged, or is none, is metered as far as it goes, and then the
@@ -202,9 +212,13 @@ func (p *Pass) frames(ctx context.Context, r *pcap.Reader, to frames) (broken, e
 			return err, nil
 		}
 		f.Number += p.number
-		p.tally.frame(&f)
-		if err := to.frame(&f); err != nil {
-			return nil, err
+		if ok, err := p.takes(&f); err != nil {
+			return err, nil
+		} else if ok {
+			p.tally.frame(&f)
+			if err := to.frame(&f); err != nil {
+				return nil, err
+			}
 		}
 		if n%look == 0 {
 			if err := ctx.Err(); err != nil {
@@ -213,6 +227,18 @@ func (p *Pass) frames(ctx context.Context, r *pcap.Reader, to frames) (broken, e
 			to.look()
 		}
 	}
+}
+
+// takes reports whether a frame passes the filter of the row. The error says that frames of its link type cannot be filtered.
+func (p *Pass) takes(f *packet.Frame) (bool, error) {
+	if p.filter == nil {
+		return true, nil
+	}
+	ok, err := p.filter.Match(f)
+	if err != nil {
+		return false, fmt.Errorf("frame %d: %w", f.Number, err)
+	}
+	return ok, nil
 }
 
 // contextReader is a reader that ends with its context.

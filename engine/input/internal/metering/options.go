@@ -11,6 +11,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/app"
 	"dragonfly/engine/flow"
+	"dragonfly/engine/packet/filter"
 )
 
 // events are the event types that a row can choose.
@@ -31,6 +32,7 @@ var Options = append(timeouts(),
 	engine.Option{Key: "max_flows", Type: engine.Int, Default: int64(0), Max: 1 << 31, Doc: "How many flows the table holds; 0: as many as flow_memory has room for."},
 	engine.Option{Key: "meters", Type: engine.Int, Default: int64(1), Min: 1, Max: 256, Doc: "Flow tables that work side by side, each on a core of its own. Packets between the same two addresses come to the same one; the limits above are shared among them."},
 	engine.Option{Key: "events", Type: engine.Strings, Default: slices.Clone(events), Doc: "Event types to make: of " + strings.Join(events, ", ") + ". Without those of applications the protocol of a flow is recognised all the same."},
+	engine.Option{Key: "filter", Type: engine.String, Doc: "Which packets to meter, in the language of tcpdump (pcap-filter): `tcp port 443 and not net 10.0.0.0/8`; \"\" is all. Packets with a VLAN tag want the word vlan (`vlan and port 53`); not so live, where the kernel has taken the outermost tag off when it filters: there, without that word, they count as untagged."},
 	engine.Option{Key: "dns_version", Type: engine.Int, Default: int64(2), Min: 2, Max: 3, Doc: "Shape of dns events: 2 as Suricata 5 to 7 writes them (an event for each question), 3 as Suricata 8 does."},
 	engine.Option{Key: "ja3", Type: engine.Bool, Default: true, Doc: "JA3 and JA3S in tls and quic events."},
 	engine.Option{Key: "ja4", Type: engine.Bool, Default: true, Doc: "JA4 in tls and quic events."},
@@ -62,6 +64,7 @@ type Settings struct {
 	Flow   flow.Config // of each meter: its part of the flows
 	Flows  bool        // flow events are wanted
 	Meters int         // 1 or more
+	Filter string      // an expression for filter.Compile, which compiles for Ethernet; "" is all
 }
 
 // New reads the options of a row. in is the interface, "" for capture files. Errors are *engine.ConfigError values.
@@ -75,6 +78,10 @@ func New(v engine.Values, in string) (Settings, error) {
 	}
 	if len(chosen) == 0 {
 		return s, &engine.ConfigError{Key: "events", Msg: "is empty, want some of " + strings.Join(events, ", ")}
+	}
+	s.Filter = strings.TrimSpace(v.String("filter"))
+	if _, err := filter.Compile(s.Filter, filter.Ethernet, filter.Kernel); err != nil {
+		return s, &engine.ConfigError{Key: "filter", Msg: strings.TrimPrefix(err.Error(), "filter: ")}
 	}
 	wants := func(name string) bool { return slices.Contains(chosen, name) }
 	idle := func(proto string) flow.Timeouts {
