@@ -18,10 +18,11 @@ const (
 type Event struct {
 	Type   string // of the event: "dns", "http", "tls", "quic", "ssh"
 	Time   int64  // of the packet that completed it; nanoseconds since 1970
-	Packet uint64 // its number in the capture; 0 if the end of the flow completed it
+	Packet uint64 // its number in the capture; 0 if the end of the flow completed it, or if Changes
 	Dir    Dir    // of that packet
 	// ByPacket: src_ip and dest_ip of the event are those of the packet; else client and server of the flow.
 	ByPacket bool
+	Changes  bool   // the flow's protocol changes after it: Suricata reports it with pkt_src "stream (detect/log)"
 	TxID     int    // number of the transaction in its flow, from 0; -1 where the event has none
 	Body     []byte // JSON members: `"dns":{"type":"query"}`; valid during the call
 }

@@ -301,7 +301,10 @@ func (c *Conn) parse(d Dir, b []byte, eof bool, at at, found func(*Event)) (used
 	if k, ok := c.parser.(changer); ok && !c.asked {
 		if port, want, ok := k.change(); ok {
 			c.asked, c.probe, c.want, c.before = true, port, want, c.found
-			c.parser.end(at.time, found)
+			c.parser.end(at.time, func(e *Event) {
+				e.Dir, e.Changes = at.dir, true
+				found(e)
+			})
 			for i := range c.sides {
 				if c.sides[i] == unknown {
 					c.sides[i] = c.found

@@ -109,6 +109,7 @@ func (p *httpParser) stream(d Dir, b []byte, at at, found func(*Event)) (n int, 
 	used := len(b)
 	if p.set {
 		used = min(used, p.used)
+		p.at.packet = 0 // Suricata reports from a packet of its own
 	}
 	return used, p.log()
 }

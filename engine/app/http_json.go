@@ -54,7 +54,7 @@ func (p *httpParser) report(t *httpTx) {
 	if cap(p.buf) > 16<<10 {
 		p.buf = nil
 	}
-	p.found(&Event{Type: "http", Time: p.at.time, Packet: p.at.packet, Dir: p.at.dir, TxID: t.id, Body: b})
+	p.found(&Event{Type: "http", Time: p.at.time, Packet: p.at.packet, Dir: p.at.dir, Changes: p.set, TxID: t.id, Body: b})
 }
 
 // leading returns the number that b begins with, 0 if there is none.

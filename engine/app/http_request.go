@@ -181,7 +181,7 @@ func (p *httpParser) requestFinal(s *httpSide) verdict {
 		return v
 	}
 	method, _ := httpWord(line)
-	if len(line) > 0 && !httpMethods[string(method)] {
+	if len(line) > 0 && string(line) != "\n" && !httpMethods[string(method)] {
 		return goOn // stays: the line is dropped
 	}
 	if held > 0 {
