@@ -161,7 +161,7 @@ func TestAsSuricata(t *testing.T) {
 				}
 				want[encode(t, m)]++
 			}
-			for _, l := range replay(t, strings.TrimSuffix(path, ".eve")+".pcap", &everything) {
+			for _, l := range replay(t, "../../test/data/pcap/"+strings.TrimSuffix(filepath.Base(path), ".eve")+".pcap", &everything) {
 				var m map[string]any
 				if err := json.Unmarshal([]byte(l), &m); err != nil {
 					t.Fatal(err)

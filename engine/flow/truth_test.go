@@ -212,41 +212,17 @@ func compare(got, want []event) (equal int, different []string) {
 	return equal, different
 }
 
-func TestFlowsAgreeWithSuricata(t *testing.T) {
-	truths, _ := filepath.Glob("testdata/*.suricata.jsonl")
-	if len(truths) < 6 {
-		t.Fatalf("%d files in testdata", len(truths))
-	}
-	for _, truth := range truths {
-		name := strings.TrimSuffix(filepath.Base(truth), ".suricata.jsonl")
-		t.Run(name, func(t *testing.T) {
-			capture := "testdata/" + name + ".pcap"
-			if _, err := os.Stat(capture); err != nil {
-				capture = "../../test/data/pcap/" + name + ".pcap"
-			}
-			want := fromSuricata(t, truth)
-			equal, different := compare(meterFile(t, capture), want)
-			if equal != len(want) || len(different) > 0 {
-				t.Errorf("%d of %d flows are equal\n%s", equal, len(want), strings.Join(different, "\n"))
-			}
-		})
-	}
-}
-
 // better are captures of which Suricata 7.0.10 makes fewer flows than there are: it does not decode them, or not whole.
 var better = map[string]string{
 	"own-snap96": "the capture cut the packets off, Suricata takes those for invalid",
 	"sv-sll2":    "Suricata does not know LINUX_SLL2",
 }
 
-func TestFlowsAgreeWithSuricataOnSharedCaptures(t *testing.T) {
+func TestFlowsAgreeWithSuricata(t *testing.T) {
 	var truths []string
-	for _, dir := range []string{"ours/pcap", "reference/flows"} {
-		found, _ := filepath.Glob("../../../shared/data/" + dir + "/*.suricata.json")
+	for _, dir := range []string{"../../test/data/pcap", "../../../shared/data/reference/flows"} {
+		found, _ := filepath.Glob(dir + "/*.suricata.json")
 		truths = append(truths, found...)
-	}
-	if len(truths) == 0 {
-		t.Skip("needs ../shared/data/ours/pcap or ../shared/data/reference/flows")
 	}
 	equal, all := 0, 0
 	for _, truth := range truths {
