@@ -158,6 +158,24 @@ func TestFlowSurvivesReload(t *testing.T) {
 	p.wantFlows(want, others)
 }
 
+// A row that wants a ring anew is refused when the right is gone, and the old one goes on.
+func TestFlowReloadWithoutTheRight(t *testing.T) {
+	w := newWire(t)
+	r := flowRoot(t, `uri = "flow://v1"`)
+	r.forAll(".", "log")
+	p := w.start(r, "-p")
+	r.write("config/config.lua", strings.Replace(r.read("config/config.lua"), "flow://v1", "flow://v0", 1))
+	p.signal(syscall.SIGHUP)
+	p.until("refused", func() bool { return strings.Contains(p.text(), "the old one goes on until a restart") })
+	if !strings.Contains(p.text(), "config.lua:1: inputs[1].uri: capturing packets needs CAP_NET_RAW") {
+		t.Errorf("the reason is not told:\n%s", p.text())
+	}
+	w.replay("v0", ours("own-proto"), "--pps=3000")
+	p.stop()
+	want, others := fromFile(t, ours("own-proto"))
+	p.wantFlows(want, others)
+}
+
 // While the sink does not take anything, the queue, then the ring fill up; what the kernel then drops is counted.
 func TestFlowCountsWhatTheKernelDrops(t *testing.T) {
 	w := newWire(t)
