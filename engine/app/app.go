@@ -39,6 +39,9 @@ type Config struct {
 	// Expected are the connections that FTP announces. Shards whose flows come from the same hosts share one. nil: New makes one
 	// for this Config, which then belongs to one goroutine.
 	Expected *Expectations
+	// Memory bounds, in bytes, what all Conns of a Config together keep of streams and hellos that are not complete; 0 is 64 MiB.
+	// A flow that needs more loses its application layer, which Memory counts. A Config with Conns belongs to one goroutine.
+	Memory Memory
 }
 
 // Conn is the application layer of one flow. Its memory is bounded, and it belongs to the goroutine of its flow.
@@ -70,6 +73,7 @@ type Conn struct {
 	parser    parser
 	previous  parser // of the protocol before, while it changes
 	tcp       *session
+	charged   int // bytes that Config.Memory has for it
 }
 
 // New returns the application layer of a flow over proto (packet.TCP or packet.UDP; others have none) from a client's port to a
@@ -97,9 +101,13 @@ func (c *Conn) Packet(p *packet.Packet, dir Dir, found func(*Event)) bool {
 	case uint32(len(p.Payload)) < p.PayloadLen: // cut by the capture: Suricata takes no part of it
 		return !c.off
 	case c.tcp != nil:
-		return c.segment(p, dir, found)
+		more := c.segment(p, dir, found)
+		c.charge()
+		return more
 	case c.proto == packet.UDP:
-		return c.datagram(p, dir, found)
+		more := c.datagram(p, dir, found)
+		c.charge()
+		return more
 	}
 	return false
 }
@@ -199,4 +207,5 @@ func (c *Conn) release() {
 	}
 	c.parser = nil
 	c.off = true
+	c.charge()
 }

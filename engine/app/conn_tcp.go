@@ -58,6 +58,9 @@ func (c *Conn) keep(p *packet.Packet, d Dir, at at, found func(*Event)) (more up
 		s.full = true
 		return own
 	}
+	if c.refuse(at, found) {
+		return 0
+	}
 	s.seen = true
 	b := p.Payload
 	for !s.insert(off, b, c.pending(), c.skip(d)) {

@@ -36,6 +36,9 @@ func (c *Conn) datagram(p *packet.Packet, d Dir, found func(*Event)) bool {
 	if c.parser == nil {
 		return c.sides[ToServer] == unknown || c.sides[ToClient] == unknown
 	}
+	if _, ok := c.parser.(sizer); ok && c.refuse(at{time: p.Time, packet: p.Number, dir: d}, found) {
+		return false
+	}
 	if !c.parser.datagram(d, p.Payload, at{time: p.Time, packet: p.Number, dir: d}, found) {
 		c.parser = nil
 	}

@@ -34,6 +34,8 @@ func protoName(proto uint8) string {
 		return "IPv6-ICMP"
 	case packet.SCTP:
 		return "SCTP"
+	case packet.IPv6IP:
+		return "IPv6"
 	}
 	return "ESP"
 }

@@ -40,7 +40,7 @@ var answers = func() (a struct {
 // meterable reports whether flows are made of a protocol.
 func meterable(proto uint8) bool {
 	switch proto {
-	case packet.TCP, packet.UDP, packet.SCTP, packet.ICMP, packet.ICMPv6, packet.ESP:
+	case packet.TCP, packet.UDP, packet.SCTP, packet.ICMP, packet.ICMPv6, packet.ESP, packet.IPv6IP:
 		return true
 	}
 	return false

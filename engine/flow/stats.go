@@ -27,7 +27,7 @@ func (why ending) rfc5102(e *entry) uint8 {
 // flows, reported (Reported) or not. Flows is the sum of the Ended counts and Active.
 type Stats struct {
 	Packets       uint64 // that Packet was called with
-	OtherProtocol uint64 // not metered: neither TCP, UDP, SCTP, ICMP, ICMPv6 nor ESP
+	OtherProtocol uint64 // not metered: neither TCP, UDP, SCTP, ICMP, ICMPv6, ESP nor IPv6 in IPv4
 	ICMPErrors    uint64 // not metered: errors that do not tell about a packet of a flow that is known
 	Reported      uint64 // packets of the flows that ended
 
@@ -39,6 +39,9 @@ type Stats struct {
 	EndedClosed  uint64 // by Close
 
 	EvictedNew, EvictedEstablished, EvictedClosed uint64 // by the state they had; the sum is EndedEvicted
+
+	AppRefused uint64 // flows that lost their application layer because app.Config.Memory was full
+	AppBytes   int    // of memory that the application layers keep for what is not complete
 
 	Active int // flows now
 	Bytes  int // of memory for the table, without the application layers
@@ -60,6 +63,7 @@ func (m *Meter) Stats() Stats {
 		EndedIdle: c.ended[endIdle], EndedActive: c.ended[endActive], EndedReused: c.ended[endClosed],
 		EndedEvicted: c.ended[endEvicted], EndedClosed: c.ended[endClose],
 		EvictedNew: c.evicted[stateNew], EvictedEstablished: c.evicted[stateEstablished], EvictedClosed: c.evicted[stateClosed],
+		AppRefused: uint64(m.config.App.Memory.Refused), AppBytes: int(m.config.App.Memory.Used),
 		Active: m.table.count,
 		Bytes:  len(m.table.slabs)*slabSize*entryBytes + 4*(len(m.table.buckets)+len(m.table.old)),
 	}

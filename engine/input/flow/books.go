@@ -14,6 +14,7 @@ var help = map[string]string{
 	"packets_not_metered": "Packets of protocols that make no flows, and ICMP errors about flows that are not known.",
 	"flows":               "Flows metered.",
 	"flows_evicted":       "Flows that were reported before their time because the flow table was full.",
+	"flows_app_refused":   "Flows whose application was given up because app_memory was used up.",
 }
 
 // drops adds what the kernel has dropped since the last call.
@@ -33,6 +34,7 @@ func (w *worker) tally() {
 		w.count("packets_not_metered", s.OtherProtocol+s.ICMPErrors)
 		w.count("flows", s.Flows)
 		w.count("flows_evicted", s.EndedEvicted)
+		w.count("flows_app_refused", s.AppRefused)
 	}
 	for _, c := range w.decoder.Counters() {
 		switch {

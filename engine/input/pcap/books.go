@@ -10,6 +10,7 @@ var help = map[string]string{
 	"capture_dropped":     "Frames that were lost when the capture was made, as it says.",
 	"flows":               "Flows metered.",
 	"flows_evicted":       "Flows that were reported before their time because the flow table was full.",
+	"flows_app_refused":   "Flows whose application was given up because app_memory was used up.",
 	"decoder":             "Frames or packets that the decoder counted by this name.",
 }
 

@@ -97,6 +97,8 @@ func addStats(to, s *flow.Stats) {
 	to.EvictedNew += s.EvictedNew
 	to.EvictedEstablished += s.EvictedEstablished
 	to.EvictedClosed += s.EvictedClosed
+	to.AppRefused += s.AppRefused
+	to.AppBytes += s.AppBytes
 	to.Active += s.Active
 	to.Bytes += s.Bytes
 }
@@ -107,7 +109,7 @@ func (s *Summary) Counts() map[string]uint64 {
 	counts := map[string]uint64{
 		"frames": s.Frames, "packets": s.Packets, "capture_dropped": s.Dropped,
 		"packets_not_metered": s.Flows.OtherProtocol + s.Flows.ICMPErrors,
-		"flows":               s.Flows.Flows, "flows_evicted": s.Flows.EndedEvicted,
+		"flows":               s.Flows.Flows, "flows_evicted": s.Flows.EndedEvicted, "flows_app_refused": s.Flows.AppRefused,
 	}
 	for _, c := range s.Decoder {
 		if c.Name != "frames" && c.Name != "packets" {

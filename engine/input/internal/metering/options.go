@@ -36,7 +36,9 @@ var Options = append(timeouts(),
 	engine.Option{Key: "dns_version", Type: engine.Int, Default: int64(2), Min: 2, Max: 3, Doc: "Shape of dns events: 2 as Suricata 5 to 7 writes them (an event for each question), 3 as Suricata 8 does."},
 	engine.Option{Key: "ja3", Type: engine.Bool, Default: true, Doc: "JA3 and JA3S in tls and quic events."},
 	engine.Option{Key: "ja4", Type: engine.Bool, Default: true, Doc: "JA4 in tls and quic events."},
+	engine.Option{Key: "ja_like", Type: engine.String, Default: "suricata", Enum: []string{"suricata", "specification"}, Doc: "Where the two differ (clients without signature algorithms or extensions, a second hello, QUIC's GREASE), JA3 and JA4 are what Suricata 7 writes, so that they can be joined with its events, or what their specifications say."},
 	engine.Option{Key: "app_depth", Type: engine.Bytes, Default: int64(1 << 20), Max: 1 << 40, Doc: "Bytes of each direction of a stream that are looked at for events of applications; 0 is no limit."},
+	engine.Option{Key: "app_memory", Type: engine.Bytes, Default: int64(64 << 20), Min: 1 << 20, Max: 1 << 40, Doc: "Memory in bytes for what of streams waits for segments or acknowledgements, and for hellos that are not complete, of all flows together. A flow that needs more when it is used up gives no more events of its application, and is counted."},
 	engine.Option{Key: "community_id_seed", Type: engine.Int, Default: int64(0), Max: 65535, Doc: "Seed of community_id; equal in all tools whose ids are to be joined."},
 	engine.Option{Key: "features", Type: engine.String, Default: "", Enum: []string{"", "nfstream", "cic"}, Doc: "Statistical features in flow events, for models: as NFStream names them, or as CICFlowMeter does."},
 )
@@ -98,7 +100,8 @@ func New(v engine.Values, in string) (Settings, error) {
 		Interface: in, Features: v.String("features"), Seed: uint16(v.Int("community_id_seed")),
 		App: app.Config{
 			DNS: wants("dns"), HTTP: wants("http"), TLS: wants("tls"), QUIC: wants("quic"), SSH: wants("ssh"),
-			DNSVersion: int(v.Int("dns_version")), JA3: v.Bool("ja3"), JA4: v.Bool("ja4"), Depth: v.Int("app_depth"), Pending: pending,
+			DNSVersion: int(v.Int("dns_version")), JA3: v.Bool("ja3"), JA4: v.Bool("ja4"), JA4QUIC: v.Bool("ja4"), SuricataJA: v.String("ja_like") != "specification",
+			Memory: app.Memory{Limit: v.Int("app_memory") / int64(s.Meters)}, Depth: v.Int("app_depth"), Pending: pending,
 		},
 	}
 	return s, nil
