@@ -1,8 +1,6 @@
 package flow
 
 import (
-	"strconv"
-
 	"dragonfly/engine/app"
 	"dragonfly/engine/communityid"
 	"dragonfly/engine/packet"
@@ -49,14 +47,14 @@ func (m *Meter) appendStart(b []byte, e *entry, at int64, number uint64, kind st
 	b = append(b, `{"timestamp":"`...)
 	b = m.day.append(b, at)
 	b = append(b, `","flow_id":`...)
-	b = strconv.AppendUint(b, e.id(), 10)
+	b = appendUint(b, e.id())
 	if id := m.parent(e); id != 0 {
 		b = appendNumber(b, "parent_id", id)
 	}
 	b = append(b, m.iface...)
 	if number != 0 && len(m.iface) == 0 {
 		b = append(b, `,"pcap_cnt":`...)
-		b = strconv.AppendUint(b, number, 10)
+		b = appendUint(b, number)
 	}
 	b = append(b, `,"event_type":"`...)
 	b = append(b, kind...)
@@ -67,7 +65,7 @@ func (m *Meter) appendStart(b []byte, e *entry, at int64, number uint64, kind st
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = strconv.AppendUint(b, uint64(e.vlan[i]), 10)
+			b = appendUint(b, uint64(e.vlan[i]))
 		}
 		b = append(b, ']')
 	}
@@ -85,11 +83,11 @@ func (e *entry) appendTuple(b []byte, dir app.Dir) []byte {
 	b = appendAddress(b, src, v6)
 	if e.hasPorts() {
 		b = append(b, `","src_port":`...)
-		b = strconv.AppendUint(b, uint64(sport), 10)
+		b = appendUint(b, uint64(sport))
 		b = append(b, `,"dest_ip":"`...)
 		b = appendAddress(b, dst, v6)
 		b = append(b, `","dest_port":`...)
-		b = strconv.AppendUint(b, uint64(dport), 10)
+		b = appendUint(b, uint64(dport))
 		b = append(b, `,"proto":"`...)
 	} else {
 		b = append(b, `","dest_ip":"`...)
@@ -127,7 +125,7 @@ func appendNumber(b []byte, name string, n uint64) []byte {
 	b = append(b, `,"`...)
 	b = append(b, name...)
 	b = append(b, `":`...)
-	return strconv.AppendUint(b, n, 10)
+	return appendUint(b, n)
 }
 
 // flowEvent emits the event of e as it is.
@@ -147,7 +145,7 @@ func (m *Meter) flowEvent(e *entry, why ending) {
 	}
 	b = m.appendProtocols(b, e)
 	b = append(b, `,"flow":{"pkts_toserver":`...)
-	b = strconv.AppendUint(b, e.packets[app.ToServer], 10)
+	b = appendUint(b, e.packets[app.ToServer])
 	b = appendNumber(b, "pkts_toclient", e.packets[app.ToClient])
 	b = appendNumber(b, "bytes_toserver", e.bytes[app.ToServer])
 	b = appendNumber(b, "bytes_toclient", e.bytes[app.ToClient])
@@ -156,7 +154,7 @@ func (m *Meter) flowEvent(e *entry, why ending) {
 	b = append(b, `","end":"`...)
 	b = m.day.append(b, e.last)
 	b = append(b, `","age":`...)
-	b = strconv.AppendUint(b, uint64(seconds(e.last)-seconds(e.start)), 10)
+	b = appendUint(b, uint64(seconds(e.last)-seconds(e.start)))
 	b = appendMember(b, "state", stateNames[e.state])
 	b = appendMember(b, "reason", reasons[why])
 	if m.config.EndReason {

@@ -25,6 +25,7 @@ type Config struct {
 	Interface             string        // in_iface of the events; "" for capture files, whose events have pcap_cnt
 	Features              string        // "", "nfstream" or "cic"
 	App                   app.Config
+	NoApp                 bool   // payloads are not looked at: flow events only, without app_proto
 	Seed                  uint16 // of community ids
 	EndReason             bool   // flow events have flow.end_reason, a number as in RFC 5102 (flowEndReason)
 }
@@ -220,7 +221,7 @@ func (m *Meter) add(k *key, hash uint32, p *packet.Packet) (uint32, *entry) {
 	if k.v6 {
 		e.flags |= isV6
 	}
-	if e.proto == packet.UDP || e.proto == packet.TCP {
+	if !m.config.NoApp && (e.proto == packet.UDP || e.proto == packet.TCP) {
 		e.flags |= wantsApp
 	}
 	m.counts.flows++

@@ -3,6 +3,7 @@ package flow
 import (
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,5 +46,20 @@ func TestAddresses(t *testing.T) {
 	mapped := packet.IPv4([]byte{1, 2, 3, 4})
 	if got := string(appendAddress(nil, &mapped, true)); got != "0000:0000:0000:0000:0000:ffff:0102:0304" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAppendUintWritesEveryLength(t *testing.T) {
+	list := []uint64{0, math.MaxUint64, math.MaxUint64 - 1}
+	for n := uint64(1); n < math.MaxUint64/10; n *= 10 {
+		list = append(list, n-1, n, n+1, 10*n-1, 9*n, n*12345%(10*n))
+	}
+	for i := range uint64(70000) {
+		list = append(list, i, i*0x9e3779b97f4a7c15)
+	}
+	for _, n := range list {
+		if got, want := string(appendUint([]byte("x"), n)), "x"+strconv.FormatUint(n, 10); got != want {
+			t.Fatalf("got %s, want %s", got, want)
+		}
 	}
 }

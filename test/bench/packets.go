@@ -19,7 +19,7 @@ import (
 // What packets cost: `dragonfly flows` beside softflowd, nfpcapd and Suricata on the same capture, in turn.
 
 const (
-	mixedPackets = 2_000_000
+	mixedPackets = 1_000_000
 	newFlows     = 1_000_000 // of 4 packets each
 )
 
@@ -31,8 +31,9 @@ type meter struct {
 }
 
 var meters = []meter{
-	{name: "dragonfly, flows alone", args: func(_, c string) []string { return []string{"", "flows", "--json", "--events", "flow", c} }},
-	{name: "dragonfly, flows with DNS, TLS, HTTP, QUIC, SSH", args: func(_, c string) []string { return []string{"", "flows", "--json", c} }},
+	{name: "dragonfly, flows alone", args: func(_, c string) []string { return []string{"", "flows", "-q", "--json", "--no-app", c} }},
+	{name: "dragonfly, flows with app_proto", args: func(_, c string) []string { return []string{"", "flows", "-q", "--json", "--events", "flow", c} }},
+	{name: "dragonfly, flows with DNS, TLS, HTTP, QUIC, SSH", args: func(_, c string) []string { return []string{"", "flows", "-q", "--json", c} }},
 	{name: "softflowd", args: func(dir, c string) []string {
 		return []string{"softflowd", "-r", c, "-n", "127.0.0.1:9", "-6", "-m", "2000000", "-c", filepath.Join(dir, "ctl"), "-p", filepath.Join(dir, "pid")}
 	}},

@@ -32,6 +32,7 @@ var Options = append(timeouts(),
 	engine.Option{Key: "max_flows", Type: engine.Int, Default: int64(0), Max: 1 << 31, Doc: "How many flows the table holds; 0: as many as flow_memory has room for."},
 	engine.Option{Key: "meters", Type: engine.Int, Default: int64(1), Min: 1, Max: 256, Doc: "Flow tables that work side by side, each on a core of its own. Packets between the same two addresses come to the same one; the limits above are shared among them."},
 	engine.Option{Key: "events", Type: engine.Strings, Default: slices.Clone(events), Doc: "Event types to make: of " + strings.Join(events, ", ") + ". Without those of applications the protocol of a flow is recognised all the same."},
+	engine.Option{Key: "app", Type: engine.Bool, Default: true, Doc: "Payloads are looked at. false: flow events only, without app_proto, at half the cost."},
 	engine.Option{Key: "filter", Type: engine.String, Doc: "Which packets to meter, in the language of tcpdump (pcap-filter): `tcp port 443 and not net 10.0.0.0/8`; \"\" is all. Packets with a VLAN tag want the word vlan (`vlan and port 53`); not so live, where the kernel has taken the outermost tag off when it filters: there, without that word, they count as untagged."},
 	engine.Option{Key: "dns_version", Type: engine.Int, Default: int64(2), Min: 2, Max: 3, Doc: "Shape of dns events: 2 as Suricata 5 to 7 writes them (an event for each question), 3 as Suricata 8 does."},
 	engine.Option{Key: "ja3", Type: engine.Bool, Default: true, Doc: "JA3 and JA3S in tls and quic events."},
@@ -93,11 +94,13 @@ func New(v engine.Values, in string) (Settings, error) {
 	if flows == 0 {
 		flows = v.Int("flow_memory") / FlowBytes
 	}
-	s.Flows = wants("flow")
+	if s.Flows = wants("flow"); !v.Bool("app") && !s.Flows {
+		return s, &engine.ConfigError{Key: "app", Msg: "is false, and events has no flow: nothing would come"}
+	}
 	s.Flow = flow.Config{
 		TCP: idle("tcp"), UDP: idle("udp"), ICMP: idle("icmp"), Other: idle("other"),
 		Active: v.Duration("active_timeout"), VLAN: v.Bool("vlan"), MaxFlows: max(16, int(flows)/s.Meters),
-		Interface: in, Features: v.String("features"), Seed: uint16(v.Int("community_id_seed")),
+		Interface: in, Features: v.String("features"), NoApp: !v.Bool("app"), Seed: uint16(v.Int("community_id_seed")),
 		App: app.Config{
 			DNS: wants("dns"), HTTP: wants("http"), TLS: wants("tls"), QUIC: wants("quic"), SSH: wants("ssh"),
 			DNSVersion: int(v.Int("dns_version")), JA3: v.Bool("ja3"), JA4: v.Bool("ja4"), JA4QUIC: v.Bool("ja4"), SuricataJA: v.String("ja_like") != "specification",
