@@ -32,14 +32,14 @@ type worker struct {
 	looked   time.Time
 	due      bool            // the clock has moved on since the meter was told
 	problems map[string]bool // told, as long as they last
-	books    books
+	books    *metering.Books
 }
 
 // every is how often a worker looks at its interface, its counters and the clock.
 const every = time.Second
 
 func (in *input) newWorker(name string, part int, r *ring, s *shared) *worker {
-	w := &worker{in: in, name: name, part: part, ring: r, shared: s, decoder: packet.NewDecoder(), problems: map[string]bool{}, books: books{map[string]uint64{}}}
+	w := &worker{in: in, name: name, part: part, ring: r, shared: s, decoder: packet.NewDecoder(), problems: map[string]bool{}, books: metering.NewBooks(in.counter)}
 	w.out = metering.NewEmitter(in.settings.Flows, func(records []engine.Record) error {
 		if in.queue.put(w.late, records, w.drops) != nil {
 			in.count.lost.Add(int64(len(records)))
@@ -138,9 +138,7 @@ func (w *worker) finish() error {
 	w.out.Flush()
 	w.tally()
 	w.meter = nil
-	for _, name := range []string{"packets_not_metered", "flows", "flows_evicted"} {
-		delete(w.books.told, name) // of that meter
-	}
+	w.books.NewMeter()
 	return err
 }
 

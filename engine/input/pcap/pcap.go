@@ -123,8 +123,8 @@ func (in *input) meter(ctx context.Context, sources []Source, d *delivery) error
 	if err != nil {
 		return err
 	}
-	b := &books{in: in, told: map[string]uint64{}, progress: &p.Progress}
-	p.Watch = b.tell
+	books := metering.NewBooks(in.counter)
+	p.Watch = func() { sum := p.Progress.Summary(); books.Tell(sum.Counts()) }
 	damaged := p.Run(ctx, sources, d)
 	if damaged != nil && !errors.Is(damaged, engine.ErrDamaged) {
 		return damaged

@@ -2,11 +2,11 @@ package pcap
 
 import (
 	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"dragonfly/engine/flow"
+	"dragonfly/engine/input/internal/metering"
 	"dragonfly/engine/packet"
 )
 
@@ -103,27 +103,10 @@ func addStats(to, s *flow.Stats) {
 	to.Bytes += s.Bytes
 }
 
-// Counts returns the numbers of a summary that are not 0 by name, for metrics: those of the decoder with "decoder_" before
-// their names.
+// Counts returns the numbers of a summary that are not 0 by name, for metrics: see metering.Counts.
 func (s *Summary) Counts() map[string]uint64 {
-	counts := map[string]uint64{
-		"frames": s.Frames, "packets": s.Packets, "capture_dropped": s.Dropped,
-		"packets_not_metered": s.Flows.OtherProtocol + s.Flows.ICMPErrors,
-		"flows":               s.Flows.Flows, "flows_evicted": s.Flows.EndedEvicted, "flows_app_refused": s.Flows.AppRefused,
-	}
-	for _, c := range s.Decoder {
-		if c.Name != "frames" && c.Name != "packets" {
-			counts["decoder_"+strings.Map(word, c.Name)] = c.Count
-		}
-	}
+	counts := metering.Counts(&s.Flows, s.Decoder)
+	counts["frames"], counts["packets"], counts["capture_dropped"] = s.Frames, s.Packets, s.Dropped
 	maps.DeleteFunc(counts, func(_ string, n uint64) bool { return n == 0 })
 	return counts
-}
-
-// word makes a part of the name of a metric.
-func word(c rune) rune {
-	if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
-		return c
-	}
-	return '_'
 }
