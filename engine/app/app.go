@@ -42,6 +42,8 @@ type Config struct {
 	// Memory bounds, in bytes, what all Conns of a Config together keep of streams and hellos that are not complete; 0 is 64 MiB.
 	// A flow that needs more loses its application layer, which Memory counts. A Config with Conns belongs to one goroutine.
 	Memory Memory
+
+	dnsScratch *dnsScratch
 }
 
 // Conn is the application layer of one flow. Its memory is bounded, and it belongs to the goroutine of its flow.

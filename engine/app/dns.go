@@ -8,14 +8,23 @@ type dnsParser struct {
 	count  int     // of transactions
 	lost   [2]bool // bytes are missing: the next message must be found again
 	bad    bool
-	buf    []byte // of the event, used again
-	msg    dnsMessage
-	event  Event // the last one, used again
+}
+
+// dnsScratch is what a message needs while it is read. All flows of a Config use one.
+type dnsScratch struct {
+	buf   []byte // of the event
+	msg   dnsMessage
+	event Event // the last one
 }
 
 var _ parser = (*dnsParser)(nil)
 
-func newDNS(c *Config) parser { return &dnsParser{config: c} }
+func newDNS(c *Config) parser {
+	if c.dnsScratch == nil {
+		c.dnsScratch = &dnsScratch{}
+	}
+	return &dnsParser{config: c}
+}
 
 func (p *dnsParser) datagram(d Dir, b []byte, at at, found func(*Event)) bool {
 	p.message(d, b, at, found)
@@ -57,7 +66,7 @@ func (p *dnsParser) broken() bool { return p.bad }
 
 // message reports one message; it is false if it is none.
 func (p *dnsParser) message(d Dir, b []byte, at at, found func(*Event)) bool {
-	m := &p.msg
+	m := &p.config.dnsScratch.msg
 	if !m.head(b) {
 		return false
 	}
@@ -67,8 +76,8 @@ func (p *dnsParser) message(d Dir, b []byte, at at, found func(*Event)) bool {
 	}
 	id := p.count
 	p.count++
-	p.event = Event{Type: "dns", Time: at.time, Packet: at.packet, Dir: at.dir, TxID: -1}
-	e := &p.event
+	p.config.dnsScratch.event = Event{Type: "dns", Time: at.time, Packet: at.packet, Dir: at.dir, TxID: -1}
+	e := &p.config.dnsScratch.event
 	switch {
 	case p.config.DNSVersion == 3:
 		if d == ToClient {
@@ -78,18 +87,18 @@ func (p *dnsParser) message(d Dir, b []byte, at at, found func(*Event)) bool {
 				m.additionals = m.additionals[:0]
 			}
 		}
-		p.buf = m.json3(p.buf[:0], d, id)
-		e.Body, e.Dir, e.ByPacket = p.buf, d, true
+		p.config.dnsScratch.buf = m.json3(p.config.dnsScratch.buf[:0], d, id)
+		e.Body, e.Dir, e.ByPacket = p.config.dnsScratch.buf, d, true
 		found(e)
 	case d == ToServer:
 		for i := range m.queries {
-			p.buf = m.query(p.buf[:0], i, id)
-			e.Body = p.buf
+			p.config.dnsScratch.buf = m.query(p.config.dnsScratch.buf[:0], i, id)
+			e.Body = p.config.dnsScratch.buf
 			found(e)
 		}
 	case len(m.queries) > 0: // Suricata 7 reports no answer to nothing
-		p.buf = m.answer(p.buf[:0])
-		e.Body = p.buf
+		p.config.dnsScratch.buf = m.answer(p.config.dnsScratch.buf[:0])
+		e.Body = p.config.dnsScratch.buf
 		found(e)
 	}
 	m.done()
