@@ -32,9 +32,6 @@ func TestDecodeCountsAsSuricata(t *testing.T) {
 		base := strings.TrimSuffix(file, ".suricata.json")
 		name := filepath.Base(base)
 		t.Run(name, func(t *testing.T) {
-			if why := betterThanSuricata[name]; why != "" {
-				t.Skip(why)
-			}
 			want := suricata(t, file)
 			capture, _ := filepath.Glob(base + ".pcap*")
 			eachFrame(t, capture[0], func(_ uint64, got []packet.Packet) {
@@ -45,10 +42,16 @@ func TestDecodeCountsAsSuricata(t *testing.T) {
 					}
 				}
 			})
+			more := false // than Suricata
 			for way, s := range want {
-				if s != (sums{}) {
+				if int64(s.packets) < 0 && betterThanSuricata[name] != "" {
+					more = true
+				} else if s != (sums{}) {
 					t.Errorf("%s: Suricata has %d packets and %d bytes more", way, int64(s.packets), int64(s.bytes))
 				}
+			}
+			if !more && betterThanSuricata[name] != "" {
+				t.Error("Suricata sees as much")
 			}
 		})
 	}
