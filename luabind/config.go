@@ -76,7 +76,7 @@ var StageOptions = []engine.Option{
 	{Key: "default_analyzer", Type: engine.String, Doc: "Tag of the analyzer that the script finds in its global default_analyzer."},
 	{Key: "default_output", Type: engine.String, Doc: "Analyzers only: tag of the output that the script finds in its global default_output."},
 	{Key: "workers", Type: engine.JSON, Default: "1", Doc: "Interpreters that run the script side by side, each with globals of its own; \"auto\" is one per CPU."},
-	{Key: "shard_by", Type: engine.Strings, Doc: "Field that chooses the worker, so that equal values meet in one and keep their order: a path (\"src_ip\", \"dns.rrname\"), a list for a pair in any order ({\"src_ip\", \"dest_ip\"}), or \"community_id\" (of the field, else of addresses, ports and protocol). Without it events are spread evenly."},
+	{Key: "shard_by", Type: engine.Strings, Doc: "Field that chooses the worker, so that equal values meet in one and keep their order: a path (\"src_ip\", \"dns.rrname\"), a list for a pair in any order ({\"src_ip\", \"dest_ip\"}), \"community_id\" (of the field, else of addresses, ports and protocol), or \"@origin\" (the file or the partition of a topic that it was read from; not with inputs that have one origin only, and not for dead letters that are sent back). Without it events are spread evenly."},
 	{Key: "script_timeout", Type: engine.Duration, Max: 86400, Doc: "Limit of one call of loop() in this row."},
 	{Key: "breaker", Type: engine.String, Enum: []string{"dead_letter", "pass", "off"}, Doc: "What becomes of this row's events while its script is taken out."},
 	{Key: "script_memory", Type: engine.Bytes, Max: 1 << 40, Doc: "Bytes that this row's script may hold, per worker."},

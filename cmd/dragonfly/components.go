@@ -4,11 +4,13 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	inkafka "dragonfly/engine/input/kafka"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
 	outfile "dragonfly/engine/output/file"
+	outkafka "dragonfly/engine/output/kafka"
 	"dragonfly/engine/output/null"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
@@ -21,6 +23,7 @@ var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
 	"ipc":      inunixgram.Kind,
+	"kafka":    inkafka.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
@@ -32,6 +35,7 @@ var inputs = map[string]engine.InputKind{
 var outputs = map[string]engine.OutputKind{
 	"file":     outfile.Kind,
 	"ipc":      outunixgram.Kind,
+	"kafka":    outkafka.Kind,
 	"null":     null.Kind,
 	"stdout":   stdout.Kind,
 	"syslog":   syslog.Kind,
