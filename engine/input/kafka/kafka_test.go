@@ -173,10 +173,10 @@ func TestJoinAndLeave(t *testing.T) {
 	d.stop()
 	seen := map[string]int{}
 	for _, r := range []*running{a, b, d} {
-		last := map[string]int64{}
+		last, origins := map[string]int64{}, r.Origins()
 		for i, rec := range r.Records() {
 			seen[rec.Body]++
-			if o := r.Origins()[i]; rec.Offset < last[o] {
+			if o := origins[i]; rec.Offset < last[o] {
 				t.Errorf("%s: offset %d after %d", o, rec.Offset, last[o])
 			} else {
 				last[o] = rec.Offset
