@@ -130,17 +130,45 @@ func (c *Cluster) Connect(ctx context.Context, change func(*sarama.Config)) (*Cl
 	}
 	stop := context.AfterFunc(ctx, conns.Cut)
 	defer stop()
-	client, err := sarama.NewClient(c.brokers, &conf)
+	err := c.probe(&conf)
+	var client sarama.Client
+	if err == nil {
+		client, err = sarama.NewClient(c.brokers, &conf)
+	}
+	if err == nil && ctx.Err() != nil {
+		client.Close()
+	}
 	if ctx.Err() != nil {
-		if err == nil {
-			client.Close()
-		}
 		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, c.Explain(err)
 	}
 	return &Client{Client: client, cluster: c, conns: conns}, nil
+}
+
+// probe logs in to one of the brokers: only so the error says of each what is wrong.
+func (c *Cluster) probe(conf *sarama.Config) error {
+	var errs []error
+	for _, address := range c.brokers {
+		b := sarama.NewBroker(address)
+		err := b.Open(conf)
+		if err == nil {
+			_, err = b.Connected()
+		}
+		if err == nil { // any request tells whether it talks with us; this one costs little
+			_, err = b.GetMetadata(&sarama.MetadataRequest{Version: 5, Topics: []string{"__consumer_offsets"}})
+		}
+		b.Close() // an error only says that it is not connected
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+		if !errors.Is(err, errCut) && !strings.Contains(err.Error(), address) {
+			errs[len(errs)-1] = fmt.Errorf("%s: %w", address, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Cut closes all connections at once, and lets no new ones be made: what waits for an answer fails now. Close still is to be called.
