@@ -241,18 +241,28 @@ func (b *broker) arrived(topic string) arrived {
 	return got
 }
 
-// kafkaRoot is README's example: from a topic to a topic, the records of a partition in one worker.
+// kafkaRoot is README's example, with short timeouts: from a topic to a topic, the records of a partition in one worker.
 func kafkaRoot(t *testing.T, b *broker, group string) *root {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(readme), "-- example: kafka\n")
+	example, _, ok2 := strings.Cut(text, "```")
+	if !ok || !ok2 {
+		t.Fatal("README.md has no example of Kafka")
+	}
+	for old, now := range map[string]string{"kafka-1:9092,kafka-2:9092": b.address, "group=dragonfly": "group=" + group,
+		`script = "pass.lua"`: `script = "pass.lua", session_timeout = "6s", rebalance_timeout = "20s"`} {
+		if !strings.Contains(example, old) {
+			t.Fatalf("README's example has no %s", old)
+		}
+		example = strings.Replace(example, old, now, 1)
+	}
 	return newRoot(t, `
 -- scripts/config.lua --
-local brokers = "`+b.address+`"
-inputs = {
-  {tag = "eve", uri = "kafka://" .. brokers .. "/in?group=`+group+`", session_timeout = "6s", rebalance_timeout = "20s",
-   script = "pass.lua", workers = 2, shard_by = "@origin"},
-}
-outputs = {
-  {tag = "out", uri = "kafka://" .. brokers .. "/out", key = "key"},
-}
+`+example+`
 listen = ""
 -- scripts/pass.lua --
 function loop(event) dragonfly.output_event("out", event) end

@@ -258,28 +258,26 @@ func TestStart(t *testing.T) {
 	time.Sleep(5 * time.Millisecond) // time stamps are in ms
 	later := time.Now()
 	test.Produce(t, c.ListenAddrs(), "eve", 0, sarama.CompressionNone, `{"id":"mid"}`)
-	for option, want := range map[string]string{"oldest": "old mid new", later.Format(time.RFC3339Nano): "mid new", "newest": "new"} {
-		group := "g-" + want[:3]
-		r := begin(t, c.ListenAddrs()[0]+"/eve?group="+group, engine.Values{"start": option}, false)
+	cases := []struct{ group, option, first string }{{"old", "oldest", ""}, {"mid", later.Format(time.RFC3339Nano), `{"id":"mid"}`}, {"new", "newest", `{"id":"new"}`}}
+	for _, tc := range cases {
+		r := begin(t, c.ListenAddrs()[0]+"/eve?group="+tc.group, engine.Values{"start": tc.option}, true) // nothing is finished
 		test.WaitFor(t, "the group", func() bool { return r.Count("partitions_taken_total").Load() == 3 })
-		if option != "oldest" {
-			test.WaitFor(t, "the commit of where it begins", func() bool { return test.Committed(t, c.ListenAddrs(), group, "eve", 1) >= 0 })
+		if tc.group != "old" {
+			test.WaitFor(t, "the commit of where it begins", func() bool { return test.Committed(t, c.ListenAddrs(), tc.group, "eve", 1) >= 0 })
 		}
 		r.stop()
 	}
 	test.Produce(t, c.ListenAddrs(), "eve", 0, sarama.CompressionNone, `{"id":"new"}`) // while nobody reads: "newest" must not skip it
-	for option, want := range map[string]string{"oldest": "new", later.Format(time.RFC3339Nano): "new", "newest": "new"} {
-		_ = want
-		group := map[bool]string{true: "g-old"}[option == "oldest"]
-		if group == "" {
-			group = map[bool]string{true: "g-new", false: "g-mid"}[option == "newest"]
-		}
-		r := begin(t, c.ListenAddrs()[0]+"/eve?group="+group, engine.Values{"start": option}, false)
+	for _, tc := range cases {
+		r := begin(t, c.ListenAddrs()[0]+"/eve?group="+tc.group, engine.Values{"start": tc.option}, false)
 		test.WaitFor(t, "the new record", func() bool {
 			list := r.Records()
 			return len(list) > 0 && list[len(list)-1].Body == `{"id":"new"}`
 		})
 		r.stop()
+		if first := r.Records()[0].Body; tc.group != "old" && first != tc.first {
+			t.Errorf("%s begins with %s, want %s", tc.option, first, tc.first)
+		}
 	}
 }
 
@@ -317,45 +315,6 @@ func TestPatterns(t *testing.T) {
 	}
 	test.Produce(t, c.ListenAddrs(), "nose", 0, sarama.CompressionNone, `{"id":"nose"}`)
 	none.wait(1)
-}
-
-// TestManyWait: a pipeline that takes nothing does not make the input hold all of a topic.
-func TestManyWait(t *testing.T) {
-	c := test.New(t, kfake.SeedTopics(1, "eve"))
-	value := `{"x":"` + strings.Repeat("x", 10_000) + `"}`
-	for range 20 {
-		list := make([]string, 50)
-		for i := range list {
-			list[i] = value
-		}
-		test.Produce(t, c.ListenAddrs(), "eve", 0, sarama.CompressionNone, list...)
-	}
-	row := &test.Row{Address: c.ListenAddrs()[0] + "/eve?group=g", Options: engine.Values{"fetch": int64(64 << 10), "rebalance_timeout": 20 * time.Second}}
-	made, err := New(row.Params(Kind.Options))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	entered := make(chan struct{})
-	var once sync.Once
-	done := make(chan error, 1)
-	go func() {
-		done <- made.Run(ctx, func(ctx context.Context, _ engine.Batch) error {
-			once.Do(func() { close(entered) })
-			<-ctx.Done()
-			return ctx.Err()
-		})
-	}()
-	<-entered
-	fetches := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Observe: true, TopLevel: true, Count: -1})
-	if err := fetches.Wait(ctx, 2); err != nil { // some seconds; it stays a member meanwhile
-		t.Fatal(err)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestFaultsAreToldOnce, with what to do, and reading goes on when they are over.

@@ -5,6 +5,7 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -78,12 +79,16 @@ func New(p engine.Params) (engine.Output, error) {
 	return o, err
 }
 
-// Open implements engine.Output. A login that is refused is a mistake in config.lua.
+// Open implements engine.Output. A login or a certificate that is refused is a mistake in config.lua.
 func (o *output) Open(ctx context.Context) error {
 	if o.client != nil {
 		return nil
 	}
 	client, err := o.cluster.Connect(ctx, func(c *sarama.Config) { c.Metadata.AllowAutoTopicCreation = true })
+	var refused *kafka.LoginError
+	if errors.As(err, &refused) {
+		return &engine.ConfigError{Key: "uri", Msg: err.Error()}
+	}
 	if err != nil {
 		return err
 	}
@@ -138,7 +143,7 @@ func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
 	return n, o.client.Explain(cmp.Or(err, errUnsent))
 }
 
-var errUnsent = fmt.Errorf("BUG: an event was neither sent nor refused")
+var errUnsent = errors.New("BUG: an event was neither sent nor refused")
 
 // match returns an item for each event of batch, and then those that earlier Writes took beyond it. The engine repeats what was not
 // reported; should it come with something else, what is in flight is forgotten, and with it the numbers.

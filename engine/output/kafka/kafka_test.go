@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,7 +131,7 @@ func TestTooLongIsRefusedAlone(t *testing.T) {
 		t.Errorf("%d refused, want 4", len(refused))
 	}
 	got := test.ReadAll(t, c.ListenAddrs(), "eve")
-	want := append(append(append(append([]string{}, list[:7]...), list[9:20]...), list[21:39]...))
+	want := slices.Concat(list[:7], list[9:20], list[21:39])
 	if len(got) != len(want) {
 		t.Fatalf("got %d, want %d", len(got), len(want))
 	}
@@ -248,6 +249,22 @@ func TestOtherEventsAfterAFault(t *testing.T) {
 	got := test.ReadAll(t, c.ListenAddrs(), "eve")
 	if len(got) != 2 || got[1].Value != `{"id":2}` {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestRefusedLogin ends the start of the process: it is a mistake in config.lua.
+func TestRefusedLogin(t *testing.T) {
+	c := test.New(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "ann", "secret"))
+	c.ControlKey(int16(kmsg.SASLAuthenticate), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		resp := req.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return resp, nil, true
+	})
+	out := open(t, &test.Row{Address: c.ListenAddrs()[0] + "/eve", Options: engine.Values{"sasl_mechanism": "SCRAM-SHA-512", "sasl_user": "ann", "sasl_password": "hush"}})
+	err := out.Open(t.Context())
+	if list := engine.ConfigErrors(err); len(list) != 1 || !strings.Contains(err.Error(), `login of "ann"`) || strings.Contains(err.Error(), "hush") {
+		t.Error(err)
 	}
 }
 
