@@ -15,7 +15,25 @@ require (
 require github.com/redis/go-redis/v9 v9.23.0 // engine/store/remote: the Redis that config.lua names
 
 require (
+	github.com/IBM/sarama v1.61.1 // kafka: the first with cooperative rebalancing; its retry of batches is not used, see engine/output/kafka
+	github.com/twmb/franz-go v1.22.2 // kafka, tests only: what kfake needs
+	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c // kafka, tests only: a Kafka in the process
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // kafka, tests only: requests by name
+)
+
+require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/davecgh/go-spew v1.1.1 // indirect
+	github.com/eapache/go-resiliency v1.7.0 // indirect
+	github.com/hashicorp/go-uuid v1.0.3 // indirect
+	github.com/jcmturner/aescts/v2 v2.0.0 // indirect
+	github.com/jcmturner/dnsutils/v2 v2.0.0 // indirect
+	github.com/jcmturner/gofork v1.7.6 // indirect
+	github.com/jcmturner/gokrb5/v8 v8.4.4 // indirect
+	github.com/jcmturner/rpc/v2 v2.0.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/rcrowley/go-metrics v0.0.0-20250401214520-65e299d6c5c9 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
 )

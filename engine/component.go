@@ -156,6 +156,7 @@ type Option struct {
 	Default  any      // of the type's Go value; nil: no default, the zero value
 	Min, Max float64  // range of numbers, bytes and seconds; both 0: not limited
 	Enum     []string // for String: allowed values
+	Secret   bool     // a String that nobody else may know: may be `file:PATH` in config.lua, and is never shown
 	Doc      string   // one sentence, with unit
 }
 

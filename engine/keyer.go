@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strconv"
 	"strings"
 
 	"dragonfly/engine/lazyjson"
@@ -10,7 +11,11 @@ import (
 type keyer struct {
 	paths       [][]string
 	communityID bool
+	origin      bool
 }
+
+// byOrigin as shard_by: events of one origin (a partition of a topic, a file) meet in one shard.
+const byOrigin = "@origin"
 
 // keyScratch is reused memory of one goroutine for keyer.hash.
 type keyScratch struct{ root, nested []lazyjson.Field }
@@ -20,7 +25,7 @@ func newKeyer(shardBy []string) *keyer {
 	if len(shardBy) == 0 {
 		return nil
 	}
-	k := &keyer{communityID: len(shardBy) == 1 && shardBy[0] == "community_id"}
+	k := &keyer{communityID: len(shardBy) == 1 && shardBy[0] == "community_id", origin: len(shardBy) == 1 && shardBy[0] == byOrigin}
 	for _, p := range shardBy {
 		k.paths = append(k.paths, strings.Split(p, "."))
 	}
@@ -30,6 +35,12 @@ func newKeyer(shardBy []string) *keyer {
 // hash is equal for events with equal keys. Several fields count in any order, so that {"src_ip", "dest_ip"} is the same
 // for both directions. A missing field counts as empty. community_id falls back to the addresses, ports and protocol.
 func (k *keyer) hash(ev *Event, scratch *keyScratch) uint64 {
+	if k.origin {
+		if ev.rec == nil {
+			return 0 // of a timer
+		}
+		return hashOrigin(ev.rec.batch.origin)
+	}
 	index := ev.Index
 	if index == nil {
 		var err error
@@ -51,6 +62,13 @@ func (k *keyer) hash(ev *Event, scratch *keyScratch) uint64 {
 		}
 	}
 	return sum
+}
+
+// hashOrigin hashes an origin so that those that differ in their number at the end only, as partitions do, are spread evenly.
+func hashOrigin(origin string) uint64 {
+	name := strings.TrimRight(origin, "0123456789")
+	n, _ := strconv.ParseUint(origin[len(name):], 10, 64)
+	return hashKey(name) + n
 }
 
 func hashTuple(index []lazyjson.Field, body string) uint64 {

@@ -46,11 +46,11 @@ var GlobalOptions = []engine.Option{
 	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Addresses of the HTTP listener (/metrics, /healthz, /ledger, /www/), separated by commas: `host:port`, or `unix://PATH`, a socket below the run directory that answers its owner and root only; \"\" switches it off."},
 	{Key: "dead_letter", Type: engine.String, Default: "file://dead-letter.json", Doc: "URI of the output for events that failed."},
 	{Key: "dead_letter_spool", Type: engine.Bytes, Max: 1 << 50, Doc: "Its `spool`, as rows of `outputs` have one."},
-	{Key: "redis", Type: engine.String, Doc: "The Redis of the scripts: `\"embedded\"` is the store inside Dragonfly; else `host:port`, the path of a unix socket, several of these separated by commas (Sentinels, nodes of a cluster), or a URL (`redis://user:password@host:port/db`, `rediss://` with TLS). Without it redis_host counts, and without that the store is embedded."},
+	{Key: "redis", Type: engine.String, Secret: true, Doc: "The Redis of the scripts: `\"embedded\"` is the store inside Dragonfly; else `host:port`, the path of a unix socket, several of these separated by commas (Sentinels, nodes of a cluster), or a URL (`redis://user:password@host:port/db`, `rediss://` with TLS). Without it redis_host counts, and without that the store is embedded."},
 	{Key: "redis_host", Type: engine.String, Doc: "dragonfly-mle's way to name the server; with redis_port 0 or less the path of its unix socket."},
 	{Key: "redis_port", Type: engine.Int, Default: int64(6379), Min: -1, Max: 65535, Doc: "Its port."},
 	{Key: "redis_user", Type: engine.String, Doc: "User, for servers with access lists."},
-	{Key: "redis_password", Type: engine.String, Doc: "Password; `file:PATH` reads it from a file below ROOT, `${NAME}` from the environment."},
+	{Key: "redis_password", Type: engine.String, Secret: true, Doc: "Password; `file:PATH` reads it from a file below ROOT, `${NAME}` from the environment."},
 	{Key: "redis_database", Type: engine.Int, Default: int64(0), Max: 1 << 20, Doc: "Number of the database."},
 	{Key: "redis_tls", Type: engine.Bool, Default: false, Doc: "Talks TLS and verifies the server's certificate."},
 	{Key: "redis_ca", Type: engine.String, Doc: "PEM file with the authorities that may have signed it, instead of the system's."},
@@ -76,7 +76,7 @@ var StageOptions = []engine.Option{
 	{Key: "default_analyzer", Type: engine.String, Doc: "Tag of the analyzer that the script finds in its global default_analyzer."},
 	{Key: "default_output", Type: engine.String, Doc: "Analyzers only: tag of the output that the script finds in its global default_output."},
 	{Key: "workers", Type: engine.JSON, Default: "1", Doc: "Interpreters that run the script side by side, each with globals of its own; \"auto\" is one per CPU."},
-	{Key: "shard_by", Type: engine.Strings, Doc: "Field that chooses the worker, so that equal values meet in one and keep their order: a path (\"src_ip\", \"dns.rrname\"), a list for a pair in any order ({\"src_ip\", \"dest_ip\"}), or \"community_id\" (of the field, else of addresses, ports and protocol). Without it events are spread evenly."},
+	{Key: "shard_by", Type: engine.Strings, Doc: "Field that chooses the worker, so that equal values meet in one and keep their order: a path (\"src_ip\", \"dns.rrname\"), a list for a pair in any order ({\"src_ip\", \"dest_ip\"}), \"community_id\" (of the field, else of addresses, ports and protocol), or \"@origin\" (the file or the partition of a topic that it was read from; not with inputs that have one origin only, and not for dead letters that are sent back). Without it events are spread evenly."},
 	{Key: "script_timeout", Type: engine.Duration, Max: 86400, Doc: "Limit of one call of loop() in this row."},
 	{Key: "breaker", Type: engine.String, Enum: []string{"dead_letter", "pass", "off"}, Doc: "What becomes of this row's events while its script is taken out."},
 	{Key: "script_memory", Type: engine.Bytes, Max: 1 << 40, Doc: "Bytes that this row's script may hold, per worker."},
@@ -276,7 +276,7 @@ func (c *config) read(set map[string]lua.LValue, root string) *engine.Config {
 	slices.Sort(names)
 	values := engine.Values{}
 	for _, o := range GlobalOptions {
-		values[o.Key] = c.option(o.Key, &o, set[o.Key], o.Key == "redis_password" || o.Key == "redis")
+		values[o.Key] = c.option(o.Key, &o, set[o.Key])
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) && name != "responders" && set[name].Type() != lua.LTFunction {

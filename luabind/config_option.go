@@ -26,7 +26,7 @@ func (c *config) row(path string, t *lua.LTable, options, others []engine.Option
 	for i := range options {
 		o := &options[i]
 		known = append(known, o.Key)
-		v[o.Key] = c.option(path+"."+o.Key, o, t.RawGetString(o.Key), o.Key != "uri" && o.Key != "script" && o.Key != "tag")
+		v[o.Key] = c.option(path+"."+o.Key, o, t.RawGetString(o.Key))
 	}
 	if len(mode) > 0 {
 		return v
@@ -55,23 +55,27 @@ func (c *config) stringOf(path string, t *lua.LTable, key string) string {
 }
 
 // option converts v as o says and notes what is wrong. It returns the Go value for Values, the default for nil.
-func (c *config) option(key string, o *engine.Option, v lua.LValue, secret bool) any {
+func (c *config) option(key string, o *engine.Option, v lua.LValue) any {
 	if v == nil || v == lua.LNil {
 		if o.Type == engine.Strings && o.Default == nil {
 			return []string(nil)
 		}
 		return o.Default
 	}
-	got, want := c.convert(key, o, v, secret)
+	got, want := c.convert(key, o, v)
 	if want != "" {
-		c.fail(key, "is %s, want %s", show(v), want)
+		found := "a secret, not shown,"
+		if !o.Secret {
+			found = show(v)
+		}
+		c.fail(key, "is %s, want %s", found, want)
 		return o.Default
 	}
 	return got
 }
 
 // convert returns the value, or what was wanted.
-func (c *config) convert(key string, o *engine.Option, v lua.LValue, secret bool) (got any, want string) {
+func (c *config) convert(key string, o *engine.Option, v lua.LValue) (got any, want string) {
 	switch o.Type {
 	case engine.String:
 		s, ok := v.(lua.LString)
@@ -79,7 +83,7 @@ func (c *config) convert(key string, o *engine.Option, v lua.LValue, secret bool
 			return nil, "a string"
 		}
 		text, err := c.expand(string(s))
-		if path, ok := strings.CutPrefix(text, "file:"); ok && secret && err == nil && !strings.HasPrefix(path, "//") {
+		if path, ok := strings.CutPrefix(text, "file:"); ok && o.Secret && err == nil && !strings.HasPrefix(path, "//") {
 			var b []byte
 			if b, err = c.kinds.Read(path); err == nil {
 				text = strings.TrimRight(string(b), "\r\n")

@@ -1,19 +1,24 @@
 #!/bin/sh
 # Installs the real parts that the tests use: redis-server, LuaJIT and lua-cjson (comparisons), Suricata 7 from Debian's
-# backports, iproute2, ethtool, tcpdump, tcpreplay, systemd-analyze (judges the unit), and what PARTS names besides, as
+# backports, iproute2, ethtool, tcpdump, tcpreplay, systemd-analyze (judges the unit), Java and Maven (a real Kafka, see kafka/setup.sh), and what PARTS names besides, as
 # command:package. Does nothing, quietly, where all is there. Without root or network the tests that need a part skip by
 # name (with CI=true they fail).
 set -u
 PARTS=${PARTS-}
 want=""
-for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay tcpdump:tcpdump ethtool:ethtool systemd-analyze:systemd $PARTS; do
+for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay tcpdump:tcpdump ethtool:ethtool systemd-analyze:systemd java:default-jre-headless mvn:maven $PARTS; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || want="$want ${pair#*:}"
 done
 luajit -e 'require "cjson"' >/dev/null 2>&1 || want="$want lua-cjson"
 command -v suricata >/dev/null 2>&1 && suricata=true || suricata=false
-[ -z "$want" ] && $suricata && exit 0
+kafka() { sh "$(dirname "$0")/kafka/setup.sh"; }
+if [ -z "$want" ] && $suricata; then
+	kafka
+	exit 0
+fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "setup: not root, or no apt-get: tests that need$want$($suricata || echo ' suricata') will be skipped" >&2
+	kafka
 	exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -32,4 +37,5 @@ log=$(mktemp)
 		{ $suricata || apt-get install -y -qq --no-install-recommends -t bookworm-backports suricata; }
 } >"$log" 2>&1 || { echo "setup: some parts could not be installed; tests that need them will be skipped:" >&2; tail -5 "$log" >&2; }
 rm -f "$log"
+kafka
 exit 0

@@ -6,11 +6,13 @@ import (
 	infile "dragonfly/engine/input/file"
 	inflow "dragonfly/engine/input/flow"
 	inpcap "dragonfly/engine/input/pcap"
+	inkafka "dragonfly/engine/input/kafka"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
 	outfile "dragonfly/engine/output/file"
+	outkafka "dragonfly/engine/output/kafka"
 	"dragonfly/engine/output/null"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
@@ -25,6 +27,7 @@ var inputs = map[string]engine.InputKind{
 	"flow":     inflow.Kind,
 	"ipc":      inunixgram.Kind,
 	"pcap":     inpcap.Kind,
+	"kafka":    inkafka.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
@@ -36,6 +39,7 @@ var inputs = map[string]engine.InputKind{
 var outputs = map[string]engine.OutputKind{
 	"file":     outfile.Kind,
 	"ipc":      outunixgram.Kind,
+	"kafka":    outkafka.Kind,
 	"null":     null.Kind,
 	"stdout":   stdout.Kind,
 	"syslog":   syslog.Kind,
