@@ -145,7 +145,7 @@ func defaults(options []engine.Option) engine.Values {
 }
 
 func (b *builder) params(kind, tag, uri, scheme, address string, o engine.Values) engine.Params {
-	return engine.Params{Tag: tag, URI: uri, Scheme: scheme, Address: address, Options: o, Root: b.root, LogDir: b.logDir, RunDir: b.runDir,
+	return engine.Params{Tag: tag, Version: version, URI: uri, Scheme: scheme, Address: address, Options: o, Root: b.root, LogDir: b.logDir, RunDir: b.runDir,
 		Log: b.log.With(kind, tag), Checkpoints: b.checkpoints, Counter: b.counters.Of(kind, tag),
 		Dial: b.loader.Dial, Roots: b.loader.Roots(), Read: b.loader.Read}
 }
