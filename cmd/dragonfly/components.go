@@ -8,8 +8,12 @@ import (
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
+	"dragonfly/engine/output/elastic"
 	outfile "dragonfly/engine/output/file"
+	outhttp "dragonfly/engine/output/http"
+	"dragonfly/engine/output/loki"
 	"dragonfly/engine/output/null"
+	"dragonfly/engine/output/splunk"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
 	outunix "dragonfly/engine/output/unix"
@@ -30,12 +34,18 @@ var inputs = map[string]engine.InputKind{
 
 // outputs is the list of all outputs by scheme.
 var outputs = map[string]engine.OutputKind{
-	"file":     outfile.Kind,
-	"ipc":      outunixgram.Kind,
-	"null":     null.Kind,
-	"stdout":   stdout.Kind,
-	"syslog":   syslog.Kind,
-	"unix":     outunix.Kind,
-	"unixgram": outunixgram.Kind,
-	"zfile":    outfile.ZKind,
+	"elasticsearch": elastic.Kind,
+	"file":          outfile.Kind,
+	"http":          outhttp.Kind,
+	"https":         outhttp.SecureKind,
+	"ipc":           outunixgram.Kind,
+	"loki":          loki.Kind,
+	"null":          null.Kind,
+	"opensearch":    elastic.Kind,
+	"splunk":        splunk.Kind,
+	"stdout":        stdout.Kind,
+	"syslog":        syslog.Kind,
+	"unix":          outunix.Kind,
+	"unixgram":      outunixgram.Kind,
+	"zfile":         outfile.ZKind,
 }

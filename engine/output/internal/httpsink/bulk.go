@@ -3,6 +3,7 @@ package httpsink
 import (
 	"context"
 	"errors"
+	"time"
 
 	"dragonfly/engine"
 )
@@ -37,9 +38,13 @@ type fate struct {
 	err  error // refused
 }
 
+// ackTime is how long Write goes on before it says what is delivered.
+const ackTime = 100 * time.Millisecond
+
 // Write implements engine.Output.
 func (b *Bulk) Write(ctx context.Context, batch []engine.Event) (int, error) {
 	b.recall(batch)
+	began := time.Now()
 	for n := 0; ; {
 		for n < len(batch) && b.fates[n].done {
 			n++
@@ -54,6 +59,10 @@ func (b *Bulk) Write(ctx context.Context, batch []engine.Event) (int, error) {
 		if err := ctx.Err(); err != nil {
 			b.remember(batch, n)
 			return n, err
+		}
+		if n > 0 && time.Since(began) > ackTime {
+			b.remember(batch, n)
+			return n, nil
 		}
 		b.fill(batch, n)
 		if err := b.request(ctx); err != nil {

@@ -14,7 +14,7 @@ func Options(own ...engine.Option) []engine.Option {
 		{Key: "timeout", Type: engine.Duration, Default: 30 * time.Second, Min: 0.1, Max: 3600, Doc: "Limit of one request: to connect, send, and read the answer."},
 		{Key: "headers", Type: engine.JSON, Doc: "Further headers of the requests: `{[\"X-Sensor\"] = \"one\"}`."},
 		{Key: "gzip", Type: engine.Bool, Default: false, Doc: "Compresses the requests."},
-		{Key: "proxy", Type: engine.String, Doc: "HTTP or SOCKS5 proxy (`http://HOST:PORT`, `socks5://HOST:PORT`); \"environment\" takes HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Without it none is used, whatever the environment says."},
+		{Key: "proxy", Type: engine.String, Secret: true, Doc: "HTTP or SOCKS5 proxy (`http://HOST:PORT`, `socks5://HOST:PORT`); \"environment\" takes HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Without it none is used, whatever the environment says."},
 		{Key: "retry_after_max", Type: engine.Duration, Default: 5 * time.Minute, Min: 0.001, Max: 86400, Doc: "Longest pause that a server may ask for (Retry-After); then it is tried again."},
 	}, wire.ClientOptions)
 }
