@@ -341,7 +341,8 @@ func (c *Client) squeeze(body []byte) ([]byte, error) {
 	}
 	c.squeezer.Reset(&c.squeezed)
 	_, err := c.squeezer.Write(body)
-	return bytes.Clone(c.squeezed.Bytes()), errors.Join(err, c.squeezer.Close()) // the transport may read it after Do has returned
+	err = errors.Join(err, c.squeezer.Close())
+	return bytes.Clone(c.squeezed.Bytes()), err // the transport may read it after Do has returned
 }
 
 // validName reports whether s is a token of RFC 9110, section 5.6.2.
