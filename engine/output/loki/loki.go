@@ -75,7 +75,10 @@ func New(p engine.Params) (engine.Output, error) {
 		}
 	}
 	o.fields, o.metadata = named(v.Strings("label_fields")), named(v.Strings("metadata"))
-	for _, l := range o.fields {
+	for i, l := range o.fields {
+		if slices.ContainsFunc(o.fields[:i], func(b label) bool { return b.name == l.name }) {
+			errs = append(errs, &engine.ConfigError{Key: "label_fields", Msg: fmt.Sprintf("has %q twice, as names of labels", l.name)})
+		}
 		if _, ok := o.labels[l.name]; ok {
 			errs = append(errs, &engine.ConfigError{Key: "label_fields", Msg: fmt.Sprintf("%q is in labels already", l.name)})
 		}
