@@ -4,6 +4,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	inhttp "dragonfly/engine/input/http"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
@@ -24,6 +25,8 @@ import (
 var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
+	"http":     inhttp.Kind,
+	"https":    inhttp.SecureKind,
 	"ipc":      inunixgram.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
