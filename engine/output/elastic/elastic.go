@@ -45,7 +45,6 @@ type output struct {
 	action    string
 	timeField string
 	stamp     bool
-	size      int // of the last body
 	twice     *atomic.Int64
 }
 
@@ -146,11 +145,10 @@ func check(ev *engine.Event) error {
 
 // send is the httpsink.Sender.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
-	body := make([]byte, 0, o.size)
+	body := o.client.Buffer()
 	for i := range events {
 		body = o.appendDocument(body, &events[i])
 	}
-	o.size = len(body)
 	a, err := o.client.Post(ctx, o.url, "application/x-ndjson", body)
 	if err == nil {
 		err = o.client.Verdict(a)

@@ -47,7 +47,6 @@ type output struct {
 	url         *url.URL
 	contentType string
 	encode      encoder
-	size        int           // of the last body
 	interval    time.Duration // between two requests; 0 is none
 	next        time.Time     // of the next request in mode periodic
 	discord     bool
@@ -155,7 +154,7 @@ func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
 
 // send is the httpsink.Sender.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
-	body, n, err := o.encode(make([]byte, 0, o.size), events) // not used again: the transport may read it when an answer has come early
+	body, n, err := o.encode(o.client.Buffer(), events)
 	if err != nil {
 		return max(n, 1), nil, err
 	}
@@ -165,7 +164,6 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 		}
 		o.next = time.Now().Add(o.interval)
 	}
-	o.size = len(body)
 	a, err := o.client.Post(ctx, o.url, o.contentType, body)
 	if err != nil {
 		return n, nil, err

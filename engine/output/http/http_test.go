@@ -141,7 +141,7 @@ func TestOneWrongEvent(t *testing.T) {
 			return
 		}
 		if strings.Contains(string(b), `"n":7}`) || strings.Contains(string(b), `"n":99}`) {
-			http.Error(w, "n must not end in seven", 422)
+			http.Error(w, "n must not end in seven", http.StatusUnprocessableEntity)
 			return
 		}
 		for _, e := range list {

@@ -49,7 +49,6 @@ type output struct {
 	raise     bool
 	max       int
 	last      map[string]int64 // ns, by stream, of what Loki has; its keys are the streams that are known
-	size      int              // of the last body
 	other     *atomic.Int64
 }
 
@@ -147,8 +146,7 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 	for i := range events {
 		p.add(&events[i])
 	}
-	body := p.encode(make([]byte, 0, o.size))
-	o.size = len(body)
+	body := p.encode(o.client.Buffer())
 	a, err := o.client.Post(ctx, o.url, "application/json", body, o.more...)
 	if err == nil {
 		err = o.client.Verdict(a)

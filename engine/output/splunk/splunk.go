@@ -46,7 +46,6 @@ type output struct {
 	ownIndex  bool          // the index depends on the event
 	ackLimit  time.Duration // 0: no acknowledgement is asked for
 	channel   string        // a random GUID: acknowledgements are counted by channel
-	size      int           // of the last body
 }
 
 // meta is a key beside the event.
@@ -130,13 +129,12 @@ func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
 
 // send is the httpsink.Sender.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
-	body := make([]byte, 0, o.size)
+	body := o.client.Buffer()
 	for i := range events {
 		if body = o.appendEvent(body, &events[i]); o.raw {
 			body = append(body, '\n')
 		}
 	}
-	o.size = len(body)
 	var more []string
 	if o.raw || o.ackLimit > 0 {
 		more = []string{"X-Splunk-Request-Channel", o.channel}

@@ -30,6 +30,9 @@ type Bulk struct {
 	at    []int                        // their places in the batch
 	known []fate                       // of events that the next Write begins with
 	body  []string                     // of those
+
+	later     []fate // of events behind the batch in hand, which is shorter than the one before
+	laterBody []string
 }
 
 // fate is what became of an event; the zero value is to be sent.
@@ -50,6 +53,7 @@ func (b *Bulk) Write(ctx context.Context, batch []engine.Event) (int, error) {
 			n++
 		}
 		if n == len(batch) {
+			b.remember(batch, n)
 			return n, nil
 		}
 		if err := b.fates[n].err; err != nil {
@@ -81,9 +85,16 @@ func (b *Bulk) Write(ctx context.Context, batch []engine.Event) (int, error) {
 // recall sets the fates of a batch.
 func (b *Bulk) recall(batch []engine.Event) {
 	b.fates = append(b.fates[:0], make([]fate, len(batch))...)
-	for i := 0; i < min(len(batch), len(b.known)) && batch[i].Body == b.body[i]; i++ {
-		b.fates[i] = b.known[i]
+	n := 0
+	for n < min(len(batch), len(b.known)) && batch[n].Body == b.body[n] {
+		b.fates[n] = b.known[n]
+		n++
 	}
+	if n < len(batch) {
+		n = len(b.known) // what comes now is not what came before
+	}
+	b.later, b.laterBody = append(b.later[:0], b.known[n:]...), append(b.laterBody[:0], b.body[n:]...)
+	clear(b.body)
 	b.known, b.body = b.known[:0], b.body[:0]
 	for i := range batch {
 		if b.fates[i] != (fate{}) {
@@ -103,6 +114,7 @@ func (b *Bulk) remember(batch []engine.Event, from int) {
 		b.known = append(b.known, b.fates[i])
 		b.body = append(b.body, batch[i].Body)
 	}
+	b.known, b.body = append(b.known, b.later...), append(b.body, b.laterBody...)
 }
 
 // fill chooses the events of a request, from place n on.

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -40,6 +41,7 @@ type Client struct {
 	http     *http.Client
 	timeout  time.Duration
 	gzip     bool
+	buf      []byte // of Buffer, nil while the transport may read it
 	squeezed bytes.Buffer
 	squeezer *gzip.Writer
 	answer   int64
@@ -280,7 +282,31 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Post sends body, after a pause that the server asked for, and returns the answer whatever its status. more are further
+// keepBuffer is the largest buffer that is kept, in bytes.
+const keepBuffer = 16 << 20
+
+// Buffer returns an empty buffer for the body of the next Post, whose room is that of the last if possible.
+func (c *Client) Buffer() []byte {
+	buf := c.buf
+	c.buf = nil
+	return buf
+}
+
+// reader is a body on its way. The transport closes it when it reads no more.
+type reader struct {
+	*bytes.Reader
+	open   *atomic.Int32
+	closed atomic.Bool
+}
+
+func (r *reader) Close() error {
+	if !r.closed.Swap(true) {
+		r.open.Add(-1)
+	}
+	return nil
+}
+
+// Post sends body, which belongs to the client then, after a pause that the server asked for, and returns the answer whatever its status. more are further
 // headers, name and value by turns. An error says that there was no answer.
 func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, body []byte, more ...string) (*Answer, error) {
 	if err := c.Wait(ctx); err != nil {
@@ -288,7 +314,7 @@ func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, body 
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	encoding := ""
+	encoding, whole := "", body
 	if c.gzip && len(body) > 0 {
 		var err error
 		if body, err = c.squeeze(body); err != nil {
@@ -296,8 +322,17 @@ func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, body 
 		}
 		encoding = "gzip"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
 	if err != nil {
+		return nil, err
+	}
+	var readers atomic.Int32
+	req.ContentLength = int64(len(body))
+	req.GetBody = func() (io.ReadCloser, error) { // called again when a connection had ended before
+		readers.Add(1)
+		return &reader{Reader: bytes.NewReader(body), open: &readers}, nil
+	}
+	if req.Body, err = req.GetBody(); err != nil {
 		return nil, err
 	}
 	req.Header = c.headers.Clone()
@@ -315,6 +350,9 @@ func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, body 
 		req.Header.Set(more[i], more[i+1])
 	}
 	resp, err := c.http.Do(req)
+	if readers.Load() == 0 && cap(whole) > cap(c.buf) && cap(whole) <= keepBuffer { // an answer may come before all is sent
+		c.buf = whole[:0]
+	}
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}

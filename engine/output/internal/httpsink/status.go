@@ -49,10 +49,18 @@ func (c *Client) Verdict(a *Answer) error {
 			to = " to " + u.Scheme + "://" + u.Host
 		}
 		return fmt.Errorf("%s: it sends us elsewhere%s, which is not followed: correct the uri", said, to)
+	case a.Status == http.StatusBadRequest && c.base.Scheme == "http" && wantsTLS(a.Body):
+		return fmt.Errorf("%s: it talks TLS: write https://, or set tls = true; events wait", said)
 	case a.Status/100 == 4:
 		return &engine.RejectError{Err: errors.New(said)}
 	}
 	return errors.New(said)
+}
+
+// wantsTLS knows what web servers (Go, nginx, Apache) answer on a TLS port to what is none.
+func wantsTLS(body []byte) bool {
+	text := strings.ToLower(string(body[:min(len(body), 2000)]))
+	return strings.Contains(text, "http request to an https server") || strings.Contains(text, "plain http request was sent") || strings.Contains(text, "speaking plain http")
 }
 
 // said is the status with the beginning of the body, on one line.
