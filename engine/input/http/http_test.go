@@ -299,7 +299,7 @@ func TestEventsThatAreNotDelivered(t *testing.T) {
 }
 
 func TestNoRoom(t *testing.T) {
-	r := start(t, engine.Values{"wait": 100 * time.Millisecond})
+	r := start(t, engine.Values{"wait": 500 * time.Millisecond})
 	r.set(false, true)
 	if status, text, h := r.post("{}"); status != 429 || h.Get("Retry-After") != "1" {
 		t.Error(status, text, h)
@@ -312,7 +312,7 @@ func TestNoRoom(t *testing.T) {
 
 // TestMemoryIsBounded: bodies above max_held wait, and are taken when there is room again.
 func TestMemoryIsBounded(t *testing.T) {
-	r := start(t, engine.Values{"max_body": int64(4096), "max_held": int64(4096), "wait": 100 * time.Millisecond})
+	r := start(t, engine.Values{"max_body": int64(4096), "max_held": int64(4096), "wait": 500 * time.Millisecond})
 	r.set(true, false)
 	large := `{"a":"` + strings.Repeat("x", 3000) + `"}`
 	answer := make(chan int, 1)
@@ -365,7 +365,7 @@ func TestEndWhileThePipelineIsFull(t *testing.T) {
 
 // TestClientsThatMisbehave: they cost their connection only.
 func TestClientsThatMisbehave(t *testing.T) {
-	r := start(t, engine.Values{"read_timeout": 200 * time.Millisecond, "max_clients": int64(2)})
+	r := start(t, engine.Values{"read_timeout": time.Second, "max_clients": int64(2)})
 	for _, text := range []string{"", "GET", "POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"a\":1}", "\x16\x03\x01", "POST /events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
 		if err != nil {

@@ -137,7 +137,7 @@ func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
 
 // check refuses what no document can be.
 func check(ev *engine.Event) error {
-	if httpsink.Fields(ev) == nil && !strings.HasPrefix(ev.Body, "{") {
+	if !httpsink.IsObject(ev) {
 		return &engine.RejectError{Err: errors.New("it is no JSON object, and no document therefore")}
 	}
 	return nil

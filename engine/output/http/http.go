@@ -186,7 +186,7 @@ func (o *output) skip(ev *engine.Event) bool {
 
 // isObject is the check of formats that look into events.
 func isObject(ev *engine.Event) error {
-	if httpsink.Fields(ev) == nil && ev.Body[0] != '{' {
+	if !httpsink.IsObject(ev) {
 		return &engine.RejectError{Err: errors.New("it is no JSON object, which this format wants")}
 	}
 	return nil

@@ -168,7 +168,7 @@ func TestOutages(t *testing.T) {
 		bodies = append(bodies, at(i, ""))
 	}
 	o := sinktest.Deliver(t, out, sinktest.Events(t, bodies...))
-	if len(o.Delivered) != 100 || len(l.lines["map[job:dragonfly]"]) != 100 || len(o.Rejected) > 0 || len(o.Errors) != 5 {
+	if len(o.Delivered) != 100 || len(l.lines["map[job:dragonfly]"]) != 100 || len(o.Rejected) > 0 || len(o.Errors) < 5 {
 		t.Errorf("%d delivered, %v, %v", len(o.Delivered), o.Reasons, o.Errors)
 	}
 }

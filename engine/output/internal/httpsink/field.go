@@ -18,6 +18,11 @@ func Fields(ev *engine.Event) []lazyjson.Field {
 	return ev.Index
 }
 
+// IsObject reports whether an event is a JSON object.
+func IsObject(ev *engine.Event) bool {
+	return strings.HasPrefix(strings.TrimLeft(ev.Body, " \t\r\n"), "{")
+}
+
 // Text returns the field at a path ("alert.severity") as text: a string without its quotes, else as it stands in JSON. A member
 // whose own name is the path goes before. ok is false for what is missing or null.
 func Text(ev *engine.Event, path string) (text string, ok bool) {
