@@ -134,6 +134,7 @@ type OutputKind struct {
 // Params is what a constructor gets: one row of config.lua and the services of the engine.
 type Params struct {
 	Tag         string                                                               // name of the row
+	Version     string                                                               // of the program, for what it says of itself to others
 	URI         string                                                               // as written, references resolved: "tail:///var/log/suricata/eve.json<"
 	Scheme      string                                                               // "tail"
 	Address     string                                                               // what follows "scheme://": "/var/log/suricata/eve.json<"

@@ -30,10 +30,19 @@ type Config struct {
 	DeadLetter         string        // URI of the dead-letter output, default "file://dead-letter.json" (in the log directory)
 	DeadLetterSpool    int64         // bytes of its spool, 0 is none
 
+	DropIn  string              // directory below ROOT with further rows; "" is none
+	Dropped map[string]RowPlace // where rows that are not from File stand: "outputs[3]" of this Config
+
 	Confine Confine
 	Redis   Redis
 	Store   Store
 	Modules []string // redis modules of the original's config; their commands are built in
+}
+
+// RowPlace is where a row stands that is not in config.lua.
+type RowPlace struct {
+	File string // path relative to ROOT
+	Key  string // in that file: "outputs[1]"
 }
 
 // Confine is what the process may do after the start, besides what its components say.
@@ -103,6 +112,14 @@ type OutputRow struct {
 	Spool   int64 // bytes of its spool on disk, 0 is none
 	NoSync  bool  // the kernel may keep in memory what is appended to the spool
 	Line    int
+}
+
+// Place returns the file of a row, "outputs[3]", and its key there.
+func (c *Config) Place(row string) (file, key string) {
+	if p, ok := c.Dropped[row]; ok {
+		return p.File, p.Key
+	}
+	return c.File, row
 }
 
 func (e *ConfigError) Error() string {

@@ -25,6 +25,7 @@ type Kinds struct {
 	Getenv  func(name string) (string, bool)
 	Read    func(path string) ([]byte, error) // for "file:" references
 	CPUs    int
+	DropIns func(dir string) ([]DropIn, error) // of the directory drop_in; nil: none
 }
 
 // ConfigPaths are where config.lua is looked for in ROOT, in this order.
@@ -44,6 +45,7 @@ var GlobalOptions = []engine.Option{
 	{Key: "drain_timeout", Type: engine.Duration, Default: 10 * time.Second, Max: 86400, Doc: "How long the engine finishes what is queued when it is told to end. What is left then is read again at the next start."},
 	{Key: "stats_interval", Type: engine.Duration, Default: time.Minute, Max: 86400 * 365, Doc: "How often the stats log is written; 0 never."},
 	{Key: "listen", Type: engine.String, Default: "127.0.0.1:7070", Doc: "Addresses of the HTTP listener (/metrics, /healthz, /ledger, /www/), separated by commas: `host:port`, or `unix://PATH`, a socket below the run directory that answers its owner and root only; \"\" switches it off."},
+	{Key: "drop_in", Type: engine.String, Doc: "Directory below ROOT (`\"conf.d\"`) with further rows: each NAME.lua in it sets `inputs`, `analyzers` or `outputs`, in the order of their names. Files that come, change or go while Dragonfly runs take effect within a second; one that is wrong leaves what was there before."},
 	{Key: "dead_letter", Type: engine.String, Default: "file://dead-letter.json", Doc: "URI of the output for events that failed."},
 	{Key: "dead_letter_spool", Type: engine.Bytes, Max: 1 << 50, Doc: "Its `spool`, as rows of `outputs` have one."},
 	{Key: "redis", Type: engine.String, Secret: true, Doc: "The Redis of the scripts: `\"embedded\"` is the store inside Dragonfly; else `host:port`, the path of a unix socket, several of these separated by commas (Sentinels, nodes of a cluster), or a URL (`redis://user:password@host:port/db`, `rediss://` with TLS). Without it redis_host counts, and without that the store is embedded."},
@@ -101,6 +103,9 @@ type config struct {
 
 	breaker engine.BreakerMode // of rows that do not name their own
 	errs    []error
+
+	dropped map[string][]droppedRow    // rows of the directory drop_in, by list
+	places  map[string]engine.RowPlace // of those
 }
 
 // LoadConfig runs config.lua and checks what it says. Every mistake is reported: the error is a join of *engine.ConfigError.
@@ -133,7 +138,8 @@ func (c *config) fail(key, format string, args ...any) {
 		k = k[:i]
 		line = c.lines[k]
 	}
-	c.errs = append(c.errs, &engine.ConfigError{File: c.file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
+	file, key, line := c.placeOf(key, line)
+	c.errs = append(c.errs, &engine.ConfigError{File: file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
 }
 
 // configTime is how long config.lua may run.
@@ -283,7 +289,9 @@ func (c *config) read(set map[string]lua.LValue, root string) *engine.Config {
 			c.fail(name, "unknown setting%s; a name of your own wants `local` before it", suggest(name, known))
 		}
 	}
+	c.dropIns(values.String("drop_in"))
 	cfg := &engine.Config{
+		DropIn:      values.String("drop_in"),
 		MaxInFlight: int(values.Int("max_in_flight")), MaxInFlightBytes: values.Int("max_in_flight_bytes"),
 		StateMax: values.Int("state_max"), BreakerFaults: int(values.Int("breaker_faults")), BreakerPause: values.Duration("breaker_pause"),
 		ScriptTimeout: values.Duration("script_timeout"), ScriptMemory: values.Int("script_memory"), ScriptInstructions: uint64(values.Int("script_instructions")), DrainTimeout: values.Duration("drain_timeout"),
@@ -302,13 +310,13 @@ func (c *config) read(set map[string]lua.LValue, root string) *engine.Config {
 	cfg.DeadLetterSpool = values.Int("dead_letter_spool")
 	c.spool("dead_letter_spool", cfg.DeadLetterSpool)
 	c.uri("dead_letter", cfg.DeadLetter, outputSchemes(c.kinds.Outputs))
-	for i, row := range c.rows(set, "outputs", false) {
+	for i, row := range c.dropRows("outputs", c.rows(set, "outputs", false)) {
 		cfg.Outputs = append(cfg.Outputs, c.outputRow(fmt.Sprintf("outputs[%d]", i+1), row))
 	}
-	for i, row := range c.rows(set, "analyzers", false) {
+	for i, row := range c.dropRows("analyzers", c.rows(set, "analyzers", false)) {
 		cfg.Analyzers = append(cfg.Analyzers, c.stageRow(fmt.Sprintf("analyzers[%d]", i+1), row, cfg, StageOptions, analyzerDirs))
 	}
-	for i, row := range c.rows(set, "inputs", true) {
+	for i, row := range c.dropRows("inputs", c.rows(set, "inputs", len(c.dropped["inputs"]) == 0)) {
 		cfg.Inputs = append(cfg.Inputs, c.inputRow(fmt.Sprintf("inputs[%d]", i+1), row, cfg))
 	}
 	for i, row := range c.rows(set, "modules", false) {
@@ -317,6 +325,7 @@ func (c *config) read(set map[string]lua.LValue, root string) *engine.Config {
 		cfg.Modules = append(cfg.Modules, v.String("module"))
 	}
 	c.checkTags(cfg)
+	cfg.Dropped = c.places
 	return cfg
 }
 

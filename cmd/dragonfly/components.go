@@ -7,13 +7,18 @@ import (
 	inflow "dragonfly/engine/input/flow"
 	inpcap "dragonfly/engine/input/pcap"
 	inkafka "dragonfly/engine/input/kafka"
+	inhttp "dragonfly/engine/input/http"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
+	"dragonfly/engine/output/elastic"
 	outfile "dragonfly/engine/output/file"
 	outkafka "dragonfly/engine/output/kafka"
+	outhttp "dragonfly/engine/output/http"
+	"dragonfly/engine/output/loki"
 	"dragonfly/engine/output/null"
+	"dragonfly/engine/output/splunk"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
 	outunix "dragonfly/engine/output/unix"
@@ -25,6 +30,8 @@ var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
 	"flow":     inflow.Kind,
+	"http":     inhttp.Kind,
+	"https":    inhttp.SecureKind,
 	"ipc":      inunixgram.Kind,
 	"pcap":     inpcap.Kind,
 	"kafka":    inkafka.Kind,
@@ -46,4 +53,18 @@ var outputs = map[string]engine.OutputKind{
 	"unix":     outunix.Kind,
 	"unixgram": outunixgram.Kind,
 	"zfile":    outfile.ZKind,
+	"elasticsearch": elastic.Kind,
+	"file":          outfile.Kind,
+	"http":          outhttp.Kind,
+	"https":         outhttp.SecureKind,
+	"ipc":           outunixgram.Kind,
+	"loki":          loki.Kind,
+	"null":          null.Kind,
+	"opensearch":    elastic.Kind,
+	"splunk":        splunk.Kind,
+	"stdout":        stdout.Kind,
+	"syslog":        syslog.Kind,
+	"unix":          outunix.Kind,
+	"unixgram":      outunixgram.Kind,
+	"zfile":         outfile.ZKind,
 }

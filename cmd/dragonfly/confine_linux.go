@@ -258,7 +258,12 @@ func (b *builder) reachable(next *pipeline) error {
 			return
 		}
 		if why := c.covers(component); why != "" {
-			errs = append(errs, &engine.ConfigError{File: next.cfg.File, Line: line, Key: key, Msg: why})
+			row, isRow := strings.CutSuffix(key, ".uri")
+			file, key := next.cfg.Place(row)
+			if isRow {
+				key += ".uri"
+			}
+			errs = append(errs, &engine.ConfigError{File: file, Line: line, Key: key, Msg: why})
 		}
 	}
 	for i, row := range next.cfg.Inputs {

@@ -276,7 +276,7 @@ func (c *letters) config(at place) error {
 	loader, err := luabind.NewLoader(at.root, luabind.Options{Stdout: io.Discard})
 	if err == nil {
 		defer loader.Close()
-		c.cfg, err = loadConfig(loader, at.root)
+		c.cfg, err = loadConfig(loader, at.root, kinds(loader))
 	}
 	if c.file != "" {
 		if err != nil {

@@ -37,21 +37,22 @@ type builder struct {
 	shared      atomic.Pointer[shared]      // nil before it is open
 	confined    atomic.Pointer[confinement] // nil while the process may do all
 	state       *os.Root                    // the state directory; nil for check
+	drops       dropIns
 }
 
 func kinds(loader *luabind.Loader) luabind.Kinds {
-	return luabind.Kinds{Inputs: inputs, Outputs: outputs, Exists: loader.Exists, Getenv: os.LookupEnv, Read: loader.Read, CPUs: runtime.GOMAXPROCS(0)}
+	return luabind.Kinds{Inputs: inputs, Outputs: outputs, Exists: loader.Exists, Getenv: os.LookupEnv, Read: loader.Read, CPUs: runtime.GOMAXPROCS(0), DropIns: loader.DropIns}
 }
 
 // config loads config.lua of ROOT.
-func loadConfig(loader *luabind.Loader, root string) (*engine.Config, error) {
+func loadConfig(loader *luabind.Loader, root string, k luabind.Kinds) (*engine.Config, error) {
 	for _, path := range luabind.ConfigPaths {
 		if loader.Exists(path) {
 			source, err := loader.Read(path)
 			if err != nil {
 				return nil, err
 			}
-			return luabind.LoadConfig(path, source, root, kinds(loader))
+			return luabind.LoadConfig(path, source, root, k)
 		}
 	}
 	return nil, &engine.ConfigError{Msg: fmt.Sprintf("there is no config.lua below %s (looked for %s, %s)", root, luabind.ConfigPaths[0], luabind.ConfigPaths[1])}
@@ -60,7 +61,7 @@ func loadConfig(loader *luabind.Loader, root string) (*engine.Config, error) {
 // build loads config.lua, compiles the scripts and makes the components. Those of old whose row has not changed are
 // taken over. Every mistake is reported.
 func (b *builder) build(old *pipeline) (*pipeline, error) {
-	cfg, err := loadConfig(b.loader, b.root)
+	cfg, err := b.drops.config(b.loader, b.root)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,8 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 	fail := func(err error, path string, line int) {
 		for _, ce := range engine.ConfigErrors(err) {
 			e := *ce
-			e.File, e.Line, e.Key = cfg.File, line, path+"."+ce.Key
+			file, row := cfg.Place(path)
+			e.File, e.Line, e.Key = file, line, row+"."+ce.Key
 			errs = append(errs, &e)
 		}
 		if len(engine.ConfigErrors(err)) == 0 && err != nil {
@@ -145,7 +147,7 @@ func defaults(options []engine.Option) engine.Values {
 }
 
 func (b *builder) params(kind, tag, uri, scheme, address string, o engine.Values) engine.Params {
-	return engine.Params{Tag: tag, URI: uri, Scheme: scheme, Address: address, Options: o, Root: b.root, LogDir: b.logDir, RunDir: b.runDir,
+	return engine.Params{Tag: tag, Version: version, URI: uri, Scheme: scheme, Address: address, Options: o, Root: b.root, LogDir: b.logDir, RunDir: b.runDir,
 		Log: b.log.With(kind, tag), Checkpoints: b.checkpoints, Counter: b.counters.Of(kind, tag),
 		Dial: b.loader.Dial, Roots: b.loader.Roots(), Read: b.loader.Read}
 }
@@ -202,6 +204,7 @@ func componentKey(kind, tag, uri string, o engine.Values) string {
 func sameRows(a, b *engine.Config) bool {
 	x, y := *a, *b
 	x.File, y.File = "", ""
+	x.Dropped, y.Dropped = nil, nil
 	for _, c := range []*engine.Config{&x, &y} {
 		c.Inputs, c.Analyzers, c.Outputs = append([]engine.InputRow{}, c.Inputs...), append([]engine.StageRow{}, c.Analyzers...), append([]engine.OutputRow{}, c.Outputs...)
 		for i := range c.Inputs {

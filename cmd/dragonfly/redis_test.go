@@ -27,7 +27,7 @@ func options(t *testing.T, settings string) (remote.Options, *engine.Config, err
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { loader.Close() })
-	cfg, err := loadConfig(loader, dir)
+	cfg, err := loadConfig(loader, dir, kinds(loader))
 	if err != nil {
 		return remote.Options{}, nil, err
 	}

@@ -100,10 +100,17 @@ func serve(ctx context.Context, f flags, at place, stdout, stderr io.Writer) err
 		p.engine.Close(nil)
 		return err
 	}
+	b.drops.good = b.drops.now
+	notes, err := watchDropIn(at.root, p.cfg.DropIn)
+	if err != nil {
+		return err
+	}
+	defer notes.close()
 	if err := b.confine(f, outside, p, web); err != nil {
 		return err
 	}
-	s := &server{builder: b, flags: f, web: web, notify: notify, pipeline: p, signals: signals}
+	s := &server{builder: b, flags: f, web: web, notify: notify, pipeline: p, signals: signals, dropped: make(chan struct{}, 1)}
+	s.drops.notes = notes
 	return s.run(ctx)
 }
 
@@ -115,6 +122,7 @@ type server struct {
 	notify   *notifier
 	pipeline *pipeline
 	next     atomic.Pointer[pipeline] // set by a reload that ends the running engine
+	dropped  chan struct{}            // 1 token: files of drop_in have changed
 	signals  chan os.Signal           // from the start to the end: what comes between two engines waits for the second
 }
 
@@ -129,6 +137,10 @@ func (s *server) run(ctx context.Context) error {
 	var runs atomic.Pointer[engine.Engine]
 	runs.Store(s.pipeline.engine)
 	wg.Go(func() { s.notify.watch(ended, func() { runs.Load().Ledger() }) })
+	if dir := s.pipeline.cfg.DropIn; dir != "" {
+		known := sumOf(s.drops.good, nil)
+		wg.Go(func() { s.watchDropIns(ended, dir, known) })
+	}
 	s.notify.tell("READY=1\nSTATUS=running")
 	for {
 		p := s.pipeline
@@ -170,20 +182,23 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end contex
 	var reloading sync.Mutex
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	reload := func(why reloadReason) { // TERM must not wait for it
+		reloading.Lock()
+		defer reloading.Unlock()
+		if ctx.Err() == nil {
+			s.reload(ctx, why, end)
+		}
+	}
 	for {
 		select {
+		case <-s.dropped:
+			wg.Go(func() { reload(filesDropped) })
 		case sig := <-signals:
 			switch sig {
 			case syscall.SIGUSR1:
 				s.pipeline.engine.Reopen()
 			case syscall.SIGHUP:
-				wg.Go(func() { // TERM must not wait for it
-					reloading.Lock()
-					defer reloading.Unlock()
-					if ctx.Err() == nil {
-						s.reload(ctx, end)
-					}
-				})
+				wg.Go(func() { reload(asked) })
 			default:
 				s.log.Info("draining; a second signal aborts", "signal", sig.String())
 				s.notify.tell("STOPPING=1\nSTATUS=draining")
@@ -206,24 +221,22 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end contex
 
 // reload reads config.lua and the scripts again. If they do not load, the old ones go on.
 func (s *server) reload(ctx context.Context, end context.CancelCauseFunc) {
+func (s *server) reload(ctx context.Context, why reloadReason, end func()) {
 	s.log.Info("reloading")
 	s.notify.reloading()
 	defer s.notify.tell("READY=1\nSTATUS=running")
 	s.loader.Forget()
-	next, err := s.build(s.pipeline)
+	next, refused, err := s.drops.settle(s.prepare)
+	for _, r := range refused {
+		report(logWriter{s.log}, r.why)
+		s.log.Error("a file of drop_in is not taken: what was there before goes on", "file", r.name)
+	}
 	if err != nil {
-		report(logWriter{s.log}, err)
-		s.log.Error("the new configuration does not load: the old one goes on")
+		s.tell(err)
 		return
 	}
-	if err := s.reachable(next); err != nil {
-		report(logWriter{s.log}, err)
-		s.log.Error("the new configuration needs what dragonfly gave up when it started: the old one goes on until a restart")
-		return
-	}
-	if err := next.dryRun(); err != nil {
-		report(logWriter{s.log}, err)
-		s.log.Error("a new script does not load: the old ones go on")
+	if why == filesDropped && sameRows(s.pipeline.cfg, next.cfg) { // the scripts go on with what they remember
+		s.log.Info("the files of drop_in change nothing")
 		return
 	}
 	if s.shared.Load().changed(next.cfg) {
@@ -231,6 +244,9 @@ func (s *server) reload(ctx context.Context, end context.CancelCauseFunc) {
 	}
 	if old := s.pipeline.cfg; old.Listen != next.cfg.Listen || !reflect.DeepEqual(old.Confine, next.cfg.Confine) {
 		s.log.Warn("what config.lua says of listen and of the confinement has changed: that takes effect at the next start")
+	}
+	if s.pipeline.cfg.DropIn != next.cfg.DropIn {
+		s.log.Warn("another directory is drop_in: its changes are seen after the next start")
 	}
 	if sameRows(s.pipeline.cfg, next.cfg) {
 		if err := s.pipeline.engine.Swap(ctx, next.parts.Filters, next.parts.Analyzers); err != nil {
