@@ -5,17 +5,17 @@ import (
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
 	inflow "dragonfly/engine/input/flow"
-	inpcap "dragonfly/engine/input/pcap"
-	inkafka "dragonfly/engine/input/kafka"
 	inhttp "dragonfly/engine/input/http"
+	inkafka "dragonfly/engine/input/kafka"
+	inpcap "dragonfly/engine/input/pcap"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
 	"dragonfly/engine/output/elastic"
 	outfile "dragonfly/engine/output/file"
-	outkafka "dragonfly/engine/output/kafka"
 	outhttp "dragonfly/engine/output/http"
+	outkafka "dragonfly/engine/output/kafka"
 	"dragonfly/engine/output/loki"
 	"dragonfly/engine/output/null"
 	"dragonfly/engine/output/splunk"
@@ -33,8 +33,8 @@ var inputs = map[string]engine.InputKind{
 	"http":     inhttp.Kind,
 	"https":    inhttp.SecureKind,
 	"ipc":      inunixgram.Kind,
-	"pcap":     inpcap.Kind,
 	"kafka":    inkafka.Kind,
+	"pcap":     inpcap.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
@@ -44,20 +44,12 @@ var inputs = map[string]engine.InputKind{
 
 // outputs is the list of all outputs by scheme.
 var outputs = map[string]engine.OutputKind{
-	"file":     outfile.Kind,
-	"ipc":      outunixgram.Kind,
-	"kafka":    outkafka.Kind,
-	"null":     null.Kind,
-	"stdout":   stdout.Kind,
-	"syslog":   syslog.Kind,
-	"unix":     outunix.Kind,
-	"unixgram": outunixgram.Kind,
-	"zfile":    outfile.ZKind,
 	"elasticsearch": elastic.Kind,
 	"file":          outfile.Kind,
 	"http":          outhttp.Kind,
 	"https":         outhttp.SecureKind,
 	"ipc":           outunixgram.Kind,
+	"kafka":         outkafka.Kind,
 	"loki":          loki.Kind,
 	"null":          null.Kind,
 	"opensearch":    elastic.Kind,

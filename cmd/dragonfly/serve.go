@@ -220,8 +220,7 @@ func (s *server) watch(ctx context.Context, signals <-chan os.Signal, end contex
 }
 
 // reload reads config.lua and the scripts again. If they do not load, the old ones go on.
-func (s *server) reload(ctx context.Context, end context.CancelCauseFunc) {
-func (s *server) reload(ctx context.Context, why reloadReason, end func()) {
+func (s *server) reload(ctx context.Context, why reloadReason, end context.CancelCauseFunc) {
 	s.log.Info("reloading")
 	s.notify.reloading()
 	defer s.notify.tell("READY=1\nSTATUS=running")
