@@ -4,12 +4,14 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	inredis "dragonfly/engine/input/redis"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
 	outfile "dragonfly/engine/output/file"
 	"dragonfly/engine/output/null"
+	outredis "dragonfly/engine/output/redis"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
 	outunix "dragonfly/engine/output/unix"
@@ -21,6 +23,8 @@ var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
 	"ipc":      inunixgram.Kind,
+	"redis":    inredis.Kind,
+	"rediss":   inredis.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
@@ -33,6 +37,8 @@ var outputs = map[string]engine.OutputKind{
 	"file":     outfile.Kind,
 	"ipc":      outunixgram.Kind,
 	"null":     null.Kind,
+	"redis":    outredis.Kind,
+	"rediss":   outredis.Kind,
 	"stdout":   stdout.Kind,
 	"syslog":   syslog.Kind,
 	"unix":     outunix.Kind,
