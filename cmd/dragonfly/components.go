@@ -4,12 +4,14 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	innats "dragonfly/engine/input/nats"
 	inredis "dragonfly/engine/input/redis"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
 	outfile "dragonfly/engine/output/file"
+	outnats "dragonfly/engine/output/nats"
 	"dragonfly/engine/output/null"
 	outredis "dragonfly/engine/output/redis"
 	"dragonfly/engine/output/stdout"
@@ -23,6 +25,7 @@ var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
 	"ipc":      inunixgram.Kind,
+	"nats":     innats.Kind,
 	"redis":    inredis.Kind,
 	"rediss":   inredis.Kind,
 	"stdin":    stdin.Kind,
@@ -36,6 +39,7 @@ var inputs = map[string]engine.InputKind{
 var outputs = map[string]engine.OutputKind{
 	"file":     outfile.Kind,
 	"ipc":      outunixgram.Kind,
+	"nats":     outnats.Kind,
 	"null":     null.Kind,
 	"redis":    outredis.Kind,
 	"rediss":   outredis.Kind,

@@ -36,7 +36,9 @@ func TestRedisListKeepsOrderAndAcks(t *testing.T) {
 				t.Errorf("%s: other events, or another order", tc.push)
 			}
 			if processing {
-				until(t, "the acks", func() bool { return s.cli("EVAL", "local n=0 for _,k in ipairs(redis.call('KEYS','*')) do if redis.call('TYPE',k).ok=='list' then n=n+redis.call('LLEN',k) end end return n", "0") == "0" })
+				until(t, "the acks", func() bool {
+					return s.cli("EVAL", "local n=0 for _,k in ipairs(redis.call('KEYS','*')) do if redis.call('TYPE',k).ok=='list' then n=n+redis.call('LLEN',k) end end return n", "0") == "0"
+				})
 			}
 			r.stop()
 			if keys := s.cli("KEYS", "*"); keys != "" {
@@ -220,7 +222,9 @@ func TestRedisChannel(t *testing.T) {
 	s := newRedis(t)
 	a := read(t, inredis.Kind, "redis://"+s.socket(), engine.Values{"key": "eve.a", "type": "channel"}, false)
 	all := read(t, inredis.Kind, "redis://"+s.socket(), engine.Values{"key": "eve.*", "type": "pattern"}, false)
-	until(t, "the subscriptions", func() bool { return s.cli("PUBSUB", "NUMPAT") == "1" && strings.Contains(s.cli("PUBSUB", "NUMSUB", "eve.a"), "1") })
+	until(t, "the subscriptions", func() bool {
+		return s.cli("PUBSUB", "NUMPAT") == "1" && strings.Contains(s.cli("PUBSUB", "NUMSUB", "eve.a"), "1")
+	})
 	want, commands := numbered("PUBLISH eve.a '%s'", 0, 1000)
 	s.feed(commands)
 	_, commands = numbered("PUBLISH eve.b '%s'", 0, 10)

@@ -324,3 +324,8 @@ func tempFile(t testing.TB, name, text string) string {
 	}
 	return path
 }
+
+const (
+	stopSignal = syscall.SIGSTOP
+	goOnSignal = syscall.SIGCONT
+)

@@ -93,7 +93,8 @@ func New(p engine.Params) (engine.Input, error) {
 			gone:    p.Counter("deleted_total", "Entries that were deleted from the stream (MAXLEN) before this group had read or finished them.")}
 	case "channel", "pattern":
 		in.channel = true
-		in.source = &channel{input: in, name: s.Key, pattern: o.String("type") == "pattern", batch: batch}
+		in.source = &channel{input: in, name: s.Key, pattern: o.String("type") == "pattern", batch: batch,
+			dropped: p.Counter("dropped_total", "Messages that were received and found no room in the pipeline before the end.")}
 	default:
 		if o.Bool("processing") {
 			in.source = newList(in, p.Tag, o.String("pop"), batch, claim,
