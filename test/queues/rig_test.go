@@ -154,7 +154,7 @@ func newRow(t testing.TB, options []engine.Option, uri string, o engine.Values) 
 		values[k] = v
 	}
 	scheme, address, _ := strings.Cut(uri, "://")
-	r.p = engine.Params{Tag: "row", URI: uri, Scheme: scheme, Address: address, Options: values, Log: slog.New(slog.NewTextHandler(r, nil)),
+	r.p = engine.Params{Tag: "row", URI: uri, Scheme: scheme, Address: address, Options: values, Log: slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Dial: (&net.Dialer{}).DialContext, Read: os.ReadFile,
 		Counter: func(name, _ string) *atomic.Int64 {
 			r.nums[name] = new(atomic.Int64)

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,31 +32,22 @@ func (c *core) session(ctx context.Context, nc *gonats.Conn, emit engine.EmitFun
 	if err := nc.FlushTimeout(c.server.Timeout); err != nil {
 		return err
 	}
-	look := time.NewTicker(time.Second)
-	defer look.Stop()
-	dropped, told := 0, time.Time{}
-	lost := func() {
-		n, _ := sub.Dropped()
-		if n > dropped && time.Since(told) >= again {
-			told = time.Now()
-			c.log.Warn("messages of nats are lost: they come faster than they can be handled (jetstream = true loses nothing)", "lost", n-dropped)
-		}
-		c.dropped.Add(int64(n - dropped))
-		dropped = n
-	}
-	defer lost()
+	c.log.Debug("subscribed", "subject", c.server.Subject)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	watching, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	wg.Go(func() { cancel(c.watch(watching, nc, sub)) })
 	var records []engine.Record
 	for {
 		records = records[:0]
 		select {
 		case m := <-messages:
 			records = append(records, c.record(m.Data))
-		case <-look.C:
-			if lost(); nc.IsClosed() {
-				return gonats.ErrConnectionClosed
+		case <-watching.Done():
+			if ctx.Err() == nil {
+				return context.Cause(watching)
 			}
-			continue
-		case <-ctx.Done():
 			sub.Unsubscribe()
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 			defer cancel()
@@ -74,6 +66,33 @@ func (c *core) session(ctx context.Context, nc *gonats.Conn, emit engine.EmitFun
 			if err := emit(late, engine.Batch{Origin: c.origin(), Records: records}); err != nil {
 				c.dropped.Add(int64(len(records)))
 			}
+		}
+	}
+}
+
+// watch counts what is lost, until ctx ends or the connection is closed for good.
+func (c *core) watch(ctx context.Context, nc *gonats.Conn, sub *gonats.Subscription) error {
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	dropped, told := 0, time.Time{}
+	for {
+		n, err := sub.Dropped()
+		if err != nil { // the subscription has ended
+			n = dropped
+		}
+		if n > dropped && time.Since(told) >= again {
+			told = time.Now()
+			c.log.Warn("messages of nats are lost: they come faster than they can be handled (jetstream = true loses nothing)", "lost", n-dropped)
+		}
+		c.dropped.Add(int64(n - dropped))
+		dropped = n
+		if nc.IsClosed() {
+			return gonats.ErrConnectionClosed
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
