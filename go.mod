@@ -12,7 +12,7 @@ require (
 	golang.org/x/sys v0.49.0 // chroot, privileges, socket options, birth times of files
 )
 
-require github.com/redis/go-redis/v9 v9.23.0 // engine/store/remote: the Redis that config.lua names
+require github.com/redis/go-redis/v9 v9.23.0 // engine/store/remote: the Redis that config.lua names; redis:// inputs and outputs
 
 require (
 	github.com/IBM/sarama v1.61.1 // kafka: the first with cooperative rebalancing; its retry of batches is not used, see engine/output/kafka
@@ -35,5 +35,20 @@ require (
 	github.com/rcrowley/go-metrics v0.0.0-20250401214520-65e299d6c5c9 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
+	github.com/nats-io/nats-server/v2 v2.15.2 // test/queues only: a real server within the tests
+	github.com/nats-io/nats.go v1.55.0 // nats://: the client of the makers; its jetstream package has pull consumers with in-progress acks
+	github.com/nats-io/nkeys v0.4.16 // nats://: seeds of nkeys, credentials
+	github.com/nats-io/nuid v1.0.1 // nats://: ids of messages, cheaper than crypto/rand
+)
+
+require (
+	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/google/go-tpm v0.9.8 // indirect
+	github.com/minio/highwayhash v1.0.4 // indirect
+	github.com/nats-io/jwt/v2 v2.8.2 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
 )

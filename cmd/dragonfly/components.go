@@ -7,7 +7,9 @@ import (
 	inflow "dragonfly/engine/input/flow"
 	inhttp "dragonfly/engine/input/http"
 	inkafka "dragonfly/engine/input/kafka"
+	innats "dragonfly/engine/input/nats"
 	inpcap "dragonfly/engine/input/pcap"
+	inredis "dragonfly/engine/input/redis"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
@@ -17,7 +19,9 @@ import (
 	outhttp "dragonfly/engine/output/http"
 	outkafka "dragonfly/engine/output/kafka"
 	"dragonfly/engine/output/loki"
+	outnats "dragonfly/engine/output/nats"
 	"dragonfly/engine/output/null"
+	outredis "dragonfly/engine/output/redis"
 	"dragonfly/engine/output/splunk"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
@@ -34,7 +38,10 @@ var inputs = map[string]engine.InputKind{
 	"https":    inhttp.SecureKind,
 	"ipc":      inunixgram.Kind,
 	"kafka":    inkafka.Kind,
+	"nats":     innats.Kind,
 	"pcap":     inpcap.Kind,
+	"redis":    inredis.Kind,
+	"rediss":   inredis.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
@@ -51,8 +58,11 @@ var outputs = map[string]engine.OutputKind{
 	"ipc":           outunixgram.Kind,
 	"kafka":         outkafka.Kind,
 	"loki":          loki.Kind,
+	"nats":          outnats.Kind,
 	"null":          null.Kind,
 	"opensearch":    elastic.Kind,
+	"redis":         outredis.Kind,
+	"rediss":        outredis.Kind,
 	"splunk":        splunk.Kind,
 	"stdout":        stdout.Kind,
 	"syslog":        syslog.Kind,
