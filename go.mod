@@ -14,8 +14,11 @@ require (
 
 require github.com/redis/go-redis/v9 v9.23.0 // engine/store/remote: the Redis that config.lua names
 
+require github.com/tinylib/msgp v1.6.5 // input and output forward: the primitives of MessagePack; its own reading of whole objects has no bounds
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/philhofer/fwd v1.2.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
 )

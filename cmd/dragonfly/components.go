@@ -4,7 +4,9 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	inforward "dragonfly/engine/input/forward"
 	"dragonfly/engine/input/stdin"
+	insyslog "dragonfly/engine/input/syslog"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
@@ -20,8 +22,12 @@ import (
 var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
+	"forward":  inforward.Kind,
 	"ipc":      inunixgram.Kind,
 	"stdin":    stdin.Kind,
+
+	"syslog+tcp": insyslog.TCPKind, "syslog+tls": insyslog.TLSKind, "syslog+udp": insyslog.UDPKind, "syslog+unix": insyslog.UnixKind, "syslog+unixgram": insyslog.UnixgramKind,
+
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
 	"unixgram": inunixgram.Kind,
