@@ -11,6 +11,7 @@ import (
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
 	outfile "dragonfly/engine/output/file"
+	outforward "dragonfly/engine/output/forward"
 	"dragonfly/engine/output/null"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
@@ -20,11 +21,11 @@ import (
 
 // inputs is the list of all inputs by scheme.
 var inputs = map[string]engine.InputKind{
-	"dummy":    dummy.Kind,
-	"file":     infile.Kind,
-	"forward":  inforward.Kind,
-	"ipc":      inunixgram.Kind,
-	"stdin":    stdin.Kind,
+	"dummy":   dummy.Kind,
+	"file":    infile.Kind,
+	"forward": inforward.Kind,
+	"ipc":     inunixgram.Kind,
+	"stdin":   stdin.Kind,
 
 	"syslog+tcp": insyslog.TCPKind, "syslog+tls": insyslog.TLSKind, "syslog+udp": insyslog.UDPKind, "syslog+unix": insyslog.UnixKind, "syslog+unixgram": insyslog.UnixgramKind,
 
@@ -36,11 +37,15 @@ var inputs = map[string]engine.InputKind{
 
 // outputs is the list of all outputs by scheme.
 var outputs = map[string]engine.OutputKind{
-	"file":     outfile.Kind,
-	"ipc":      outunixgram.Kind,
-	"null":     null.Kind,
-	"stdout":   stdout.Kind,
-	"syslog":   syslog.Kind,
+	"file":    outfile.Kind,
+	"forward": outforward.Kind,
+	"ipc":     outunixgram.Kind,
+	"null":    null.Kind,
+	"stdout":  stdout.Kind,
+	"syslog":  syslog.Kind,
+
+	"syslog+tcp": syslog.TCPKind, "syslog+tls": syslog.TLSKind, "syslog+udp": syslog.UDPKind,
+
 	"unix":     outunix.Kind,
 	"unixgram": outunixgram.Kind,
 	"zfile":    outfile.ZKind,
