@@ -16,8 +16,12 @@ require github.com/redis/go-redis/v9 v9.23.0 // engine/store/remote: the Redis t
 
 require github.com/tinylib/msgp v1.6.5 // input and output forward: the primitives of MessagePack; its own reading of whole objects has no bounds
 
+require github.com/IBM/fluent-forward-go v0.4.0 // tests of forward only: an implementation of the protocol that is not ours
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/gorilla/websocket v1.4.2 // indirect
 	github.com/philhofer/fwd v1.2.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect

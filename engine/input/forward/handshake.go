@@ -30,11 +30,7 @@ func (s *security) helo() (message []byte, nonce, salt string) {
 	b = msgp.AppendString(b, "nonce")
 	b = msgp.AppendBytes(b, []byte(nonce))
 	b = msgp.AppendString(b, "auth")
-	if salt == "" {
-		b = msgp.AppendString(b, "")
-	} else {
-		b = msgp.AppendBytes(b, []byte(salt))
-	}
+	b = msgp.AppendBytes(b, []byte(salt))
 	b = msgp.AppendString(b, "keepalive")
 	return msgp.AppendBool(b, true), nonce, salt
 }

@@ -327,8 +327,11 @@ func skip(b []byte, n int) ([]byte, error) {
 	for range n {
 		var e extent
 		end, err := e.end(b, len(b))
-		if err != nil || end == 0 {
-			return b, errors.Join(err, msgp.ErrShortBytes)
+		if errors.Is(err, errTooLong) || err == nil && end == 0 {
+			err = msgp.ErrShortBytes
+		}
+		if err != nil {
+			return b, err
 		}
 		b = b[end:]
 	}

@@ -158,11 +158,9 @@ func (in *datagrams) Run(ctx context.Context, emit engine.EmitFunc) error {
 	}
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	quiet := make(chan struct{})
-	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(settle, func() { close(quiet) })
-		time.AfterFunc(patience, cancel)
-	})()
+	var quiet <-chan time.Time // set at the end
+	ending := ctx.Done()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, cancel) })()
 	for {
 		var first datagram
 		select {
@@ -172,8 +170,15 @@ func (in *datagrams) Run(ctx context.Context, emit engine.EmitFunc) error {
 			case first = <-in.queue:
 			case err := <-in.broken:
 				return errors.Join(err, in.Close()) // the next Run binds anew
+			case <-ending:
+				ending, quiet = nil, time.After(settle)
+				continue
 			case <-quiet:
-				return nil
+				if late.Err() != nil || !listen.Readable(in.conn) {
+					return nil
+				}
+				quiet = time.After(settle) // receive has not come to it yet
+				continue
 			}
 		}
 		records, size, raw := in.more(first)

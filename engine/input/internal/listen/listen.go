@@ -8,9 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"dragonfly/engine"
 	"dragonfly/engine/input/internal/sock"
@@ -123,6 +127,39 @@ type Client struct {
 	net.Conn
 	Late context.Context
 	Peer string // address of the other side; "" if it has none
+}
+
+// Read implements io.Reader. At the end it reads what the kernel has, however late the goroutine comes to it.
+func (c *Client) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.Late.Err() != nil || !Readable(c.Conn) {
+			return n, err
+		}
+		c.SetReadDeadline(time.Now().Add(settle))
+	}
+}
+
+// Readable reports whether the kernel has something to read from conn.
+func Readable(conn any) bool {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	s, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ready := false
+	raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 0)
+		ready = err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0
+	})
+	return ready
 }
 
 // Run accepts clients and calls serve for each, in a goroutine of its own, until ctx is done or accepting breaks. It returns
