@@ -67,7 +67,7 @@ func (s *session) greet(sec *security) error {
 	b := msgp.AppendArrayHeader(nil, 6)
 	b = msgp.AppendString(b, "PING")
 	b = msgp.AppendString(b, sec.host)
-	b = msgp.AppendString(b, text)
+	b = msgp.AppendBytes(b, []byte(text))
 	b = msgp.AppendString(b, wire.ForwardDigest(text, sec.host, nonce, sec.sharedKey))
 	user, digest := "", ""
 	if auth != "" {
