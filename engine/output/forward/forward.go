@@ -126,12 +126,11 @@ func (o *output) Open(ctx context.Context) error {
 
 // Write implements engine.Output.
 func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
+	if o.conn != nil && peer.HungUp(o.conn.Conn) {
+		o.Close() // servers end connections that are idle; all that was sent is acked, or was sent again
+	}
 	if err := o.Open(ctx); err != nil {
 		return 0, err
-	}
-	if peer.HungUp(o.conn.Conn) {
-		o.Close()
-		return 0, fmt.Errorf("%s has closed the connection", o.Address)
 	}
 	bad := o.pack(batch)
 	err := o.send(ctx)
@@ -271,7 +270,7 @@ func (o *output) await() error {
 			b, err = msgp.Skip(b)
 			continue
 		}
-		if id, b, err = readText(b); err != nil {
+		if id, _, err = readText(b); err != nil {
 			break
 		}
 		for j := range o.chunks {

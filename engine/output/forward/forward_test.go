@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,7 +164,8 @@ func newOutput(t *testing.T, s *server, set engine.Values) engine.Output {
 	for k, v := range set {
 		options[k] = v
 	}
-	out, err := New(engine.Params{URI: "forward://" + s.l.Addr().String(), Scheme: "forward", Address: s.l.Addr().String(), Options: options, Dial: (&net.Dialer{}).DialContext})
+	out, err := New(engine.Params{URI: "forward://" + s.l.Addr().String(), Scheme: "forward", Address: s.l.Addr().String(), Options: options, Dial: (&net.Dialer{}).DialContext,
+		Counter: func(string, string) *atomic.Int64 { return new(atomic.Int64) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,16 +327,45 @@ func TestEventsAsText(t *testing.T) {
 	}
 }
 
-func BenchmarkPack(b *testing.B) {
-	ev, err := engine.NewEvent(`{"timestamp":"2026-11-21T10:00:00.123456+0100","flow_id":123456789012,"event_type":"alert","src_ip":"192.0.2.1","src_port":1234,"dest_ip":"192.0.2.2","dest_port":80,"proto":"TCP","alert":{"action":"allowed","gid":1,"signature_id":2000001,"rev":3,"signature":"ET SCAN x","category":"y","severity":2}}`)
-	if err != nil {
-		b.Fatal(err)
+// TestServerThatEndsIdleConnections is written to again without an error.
+func TestServerThatEndsIdleConnections(t *testing.T) {
+	s := newServer(t)
+	s.ack = func(n int) string { return "ack" }
+	s.start()
+	out := newOutput(t, s, nil)
+	if n, err := out.Write(t.Context(), events(t, `{"n":1}`)); n != 1 || err != nil {
+		t.Fatal(n, err)
 	}
-	p := packer{}
-	var buf []byte
-	b.ReportAllocs()
-	b.SetBytes(int64(len(ev.Body)))
-	for b.Loop() {
-		buf = p.append(buf[:0], &ev, ev.Index)
+	conn := out.(*output).conn
+	conn.Conn.(*net.TCPConn).CloseWrite() // the server reads the end, and closes
+	io.Copy(io.Discard, conn)
+	if n, err := out.Write(t.Context(), events(t, `{"n":2}`)); n != 1 || err != nil {
+		t.Fatal(n, err)
 	}
+}
+
+// FuzzPack: of every JSON object comes one entry, whole, that the library reads as encoding/json reads the object.
+func FuzzPack(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":[1,-1,1e3,18446744073709551616,null,true],"timestamp":"2026-11-21T10:00:00.000000+0100"}`, `{"\u00e4":{"b":"\ud800"}}`, `{"a":1e999}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		ev, err := engine.NewEvent(body)
+		if err != nil || ev.Index == nil {
+			return
+		}
+		p := packer{}
+		b := p.append(nil, &ev, ev.Index)
+		if rest, err := msgp.Skip(b); err != nil || len(rest) > 0 {
+			t.Fatalf("%d bytes are left, %v", len(rest), err)
+		}
+		var want map[string]any
+		if json.Unmarshal([]byte(body), &want) != nil {
+			return // numbers beyond a double
+		}
+		got, _, err := msgp.ReadMapStrIntfBytes(b[11:], nil)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("got %v, %v, want %v", got, err, want)
+		}
+	})
 }

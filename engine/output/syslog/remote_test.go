@@ -17,6 +17,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,8 @@ func newOutput(t *testing.T, scheme, address string, set engine.Values) engine.O
 	for k, v := range set {
 		options[k] = v
 	}
-	out, err := kind.New(engine.Params{URI: scheme + "://" + address, Scheme: scheme, Address: address, Options: options, Read: os.ReadFile, Dial: (&net.Dialer{}).DialContext})
+	out, err := kind.New(engine.Params{URI: scheme + "://" + address, Scheme: scheme, Address: address, Options: options, Read: os.ReadFile, Dial: (&net.Dialer{}).DialContext,
+		Counter: func(string, string) *atomic.Int64 { return new(atomic.Int64) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,4 +290,38 @@ func BenchmarkFormat(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzCEF: whatever an event holds, the line has its seven fields and no line end.
+func FuzzCEF(f *testing.F) {
+	f.Add(alert)
+	f.Add(`{"alert":{"signature":"|\\\r\n","signature_id":"|"},"http":{"url":"=\n"}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		ev, err := engine.NewEvent(body)
+		if err != nil {
+			return
+		}
+		format, _ := newFormat(engine.Values{"message": "cef", "cef_vendor": "a|b", "cef_product": `c\`, "severity": "auto", "app": "a"})
+		line := string(format.append(nil, &ev))
+		if strings.ContainsAny(line, "\r\n") {
+			t.Fatalf("%q", line)
+		}
+		_, line, _ = strings.Cut(line, "CEF:0")
+		bars, escaped := 0, false
+		for i := 0; i < len(line) && bars < 7; i++ {
+			switch {
+			case escaped:
+				escaped = false
+			case line[i] == '\\':
+				escaped = true
+			case line[i] == '|':
+				if bars++; bars == 7 && !strings.HasPrefix(line[i:], "|rt=") {
+					t.Fatalf("%q", line)
+				}
+			}
+		}
+		if bars != 7 {
+			t.Fatalf("%d bars in %q", bars, line)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ type Server struct {
 	Silent bool
 	// Timeout is how long the other side may not confirm what the kernel sends before the connection breaks.
 	Timeout time.Duration
+	made    *atomic.Int64 // connections
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -51,7 +53,8 @@ func New(p engine.Params, otherwise int, config *tls.Config) (*Server, error) {
 		config = config.Clone()
 		config.ServerName = host
 	}
-	return &Server{Address: net.JoinHostPort(host, port), TLS: config, dial: p.Dial}, nil
+	return &Server{Address: net.JoinHostPort(host, port), TLS: config, dial: p.Dial,
+		made: p.Counter("connections_total", "Connections made to the server.")}, nil
 }
 
 // Dial connects with TCP, and TLS if that is wanted.
@@ -68,6 +71,7 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 		})
 	}
 	if s.TLS == nil {
+		s.made.Add(1)
 		return conn, nil
 	}
 	t := tls.Client(conn, s.TLS)
@@ -75,6 +79,7 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
+	s.made.Add(1)
 	return t, nil
 }
 
