@@ -21,6 +21,10 @@ require (
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // kafka, tests only: requests by name
 )
 
+require github.com/tinylib/msgp v1.6.5 // input and output forward: the primitives of MessagePack; its own reading of whole objects has no bounds
+
+require github.com/IBM/fluent-forward-go v0.4.0 // tests of forward only: an implementation of the protocol that is not ours
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect
@@ -37,6 +41,9 @@ require (
 	github.com/nats-io/nuid v1.0.1 // nats://: ids of messages, cheaper than crypto/rand
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/rcrowley/go-metrics v0.0.0-20250401214520-65e299d6c5c9 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/gorilla/websocket v1.4.2 // indirect
+	github.com/philhofer/fwd v1.2.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 )

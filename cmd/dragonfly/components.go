@@ -5,17 +5,20 @@ import (
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
 	inflow "dragonfly/engine/input/flow"
+	inforward "dragonfly/engine/input/forward"
 	inhttp "dragonfly/engine/input/http"
 	inkafka "dragonfly/engine/input/kafka"
 	innats "dragonfly/engine/input/nats"
 	inpcap "dragonfly/engine/input/pcap"
 	inredis "dragonfly/engine/input/redis"
 	"dragonfly/engine/input/stdin"
+	insyslog "dragonfly/engine/input/syslog"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
 	"dragonfly/engine/output/elastic"
 	outfile "dragonfly/engine/output/file"
+	outforward "dragonfly/engine/output/forward"
 	outhttp "dragonfly/engine/output/http"
 	outkafka "dragonfly/engine/output/kafka"
 	"dragonfly/engine/output/loki"
@@ -34,6 +37,7 @@ var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
 	"flow":     inflow.Kind,
+	"forward":  inforward.Kind,
 	"http":     inhttp.Kind,
 	"https":    inhttp.SecureKind,
 	"ipc":      inunixgram.Kind,
@@ -53,6 +57,7 @@ var inputs = map[string]engine.InputKind{
 var outputs = map[string]engine.OutputKind{
 	"elasticsearch": elastic.Kind,
 	"file":          outfile.Kind,
+	"forward":       outforward.Kind,
 	"http":          outhttp.Kind,
 	"https":         outhttp.SecureKind,
 	"ipc":           outunixgram.Kind,

@@ -1,4 +1,5 @@
-// Package syslog sends each event as one message to the local syslog: syslog://LOG_LOCAL0 to LOG_LOCAL7.
+// Package syslog sends each event as one message to the local syslog, syslog://LOG_LOCAL0 to LOG_LOCAL7, or to a server:
+// syslog+udp://, syslog+tcp://, syslog+tls://.
 package syslog
 
 import (
