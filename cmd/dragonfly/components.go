@@ -4,12 +4,16 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	insqlite "dragonfly/engine/input/sqlite"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
+	"dragonfly/engine/output/archive"
 	outfile "dragonfly/engine/output/file"
 	"dragonfly/engine/output/null"
+	"dragonfly/engine/output/parquet"
+	outsqlite "dragonfly/engine/output/sqlite"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
 	outunix "dragonfly/engine/output/unix"
@@ -21,6 +25,7 @@ var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
 	"ipc":      inunixgram.Kind,
+	"sqlite":   insqlite.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
@@ -30,9 +35,12 @@ var inputs = map[string]engine.InputKind{
 
 // outputs is the list of all outputs by scheme.
 var outputs = map[string]engine.OutputKind{
+	"archive":  archive.Kind,
 	"file":     outfile.Kind,
 	"ipc":      outunixgram.Kind,
 	"null":     null.Kind,
+	"parquet":  parquet.Kind,
+	"sqlite":   outsqlite.Kind,
 	"stdout":   stdout.Kind,
 	"syslog":   syslog.Kind,
 	"unix":     outunix.Kind,
