@@ -18,6 +18,9 @@ import (
 // pageBytes ends a page whose rows are long.
 const pageBytes = 8 << 20
 
+// maxTies is how many rows may have an equal cursor, as they are read together.
+const maxTies = 100000
+
 // Run implements engine.Input.
 func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	err := in.run(ctx, emit)
@@ -45,7 +48,7 @@ func (in *input) run(ctx context.Context, emit engine.EmitFunc) error {
 		}
 	}
 	if !known && in.atEnd {
-		if err := in.conn.QueryRowContext(ctx, "SELECT coalesce(max("+quoted(in.cursor)+") + 1, 0) FROM "+in.source()).Scan(&at.Offset); err != nil {
+		if err := in.conn.QueryRowContext(ctx, "SELECT coalesce(max("+column(in.cursor)+") + 1, 0) FROM "+in.source()).Scan(&at.Offset); err != nil {
 			return in.explain(err)
 		}
 	}
@@ -94,12 +97,15 @@ func (in *input) follows(ctx context.Context, q *query, cursor *engine.Cursor, n
 // source returns what stands behind FROM.
 func (in *input) source() string {
 	if in.table != "" {
-		return quoted(in.table)
+		return quoted(in.table) + " AS q"
 	}
-	return "(" + in.query + "\n)"
+	return "(" + in.query + "\n) AS q"
 }
 
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// column names a column of the source: without q SQLite takes a quoted name that is no column for text.
+func column(name string) string { return "q." + quoted(name) }
 
 // query is the statement of a page, and its columns.
 type query struct {
@@ -123,11 +129,11 @@ func (in *input) prepare(ctx context.Context) (*query, error) {
 	q := &query{body: -1}
 	var list []string
 	if in.cursor != "" {
-		list = append(list, "+"+quoted(in.cursor))
+		list = append(list, "+"+column(in.cursor))
 	}
 	for i, name := range names {
 		q.names = append(q.names, string(lazyjson.AppendQuoted(nil, name)))
-		list = append(list, "+"+quoted(name))
+		list = append(list, "+"+column(name))
 		if in.body != "" && strings.EqualFold(name, in.body) {
 			q.body = i
 		}
@@ -137,7 +143,7 @@ func (in *input) prepare(ctx context.Context) (*query, error) {
 	}
 	q.text = "SELECT " + strings.Join(list, ", ") + " FROM " + in.source()
 	if in.cursor != "" {
-		q.text += " WHERE " + quoted(in.cursor) + " >= ? ORDER BY " + quoted(in.cursor)
+		q.text += " WHERE " + column(in.cursor) + " >= ? ORDER BY " + column(in.cursor)
 	}
 	return q, nil
 }
@@ -161,6 +167,9 @@ func (in *input) page(ctx context.Context, q *query, next int64) (records []engi
 		}
 		if at >= end && (len(records) >= in.rows || size >= pageBytes) {
 			break
+		}
+		if len(records) >= in.rows+maxTies {
+			return nil, 0, fmt.Errorf("sqlite %s: more than %d rows have the cursor %q = %d: choose a column that grows from row to row", in.path, maxTies, in.cursor, at)
 		}
 		body := q.record(values[1:])
 		records, size, end = append(records, engine.Record{Body: body, Offset: at}), size+len(body), at+1

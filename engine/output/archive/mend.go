@@ -56,7 +56,7 @@ func torn(r io.ReaderAt, how packing, whole, size int64) bool {
 	if _, err := r.ReadAt(piece, whole); err != nil {
 		return false
 	}
-	head := []byte("\x1f\x8b\x08\x04\x00\x00\x00\x00") // as encode begins a member
+	head := []byte("\x1f\x8b\x08\x04") // as encode begins a member
 	if how == zst {
 		head = []byte("\x28\xb5\x2f\xfd")
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -77,6 +78,7 @@ func (z *encoder) gzip() ([]byte, error) {
 		z.gz = gzip.NewWriter(w)
 	}
 	z.gz.Reset(w)
+	z.gz.ModTime = time.Unix(0, 0) // none
 	z.gz.Extra = []byte(extraID + "\x04\x00\x00\x00\x00\x00")
 	if _, err := z.gz.Write(z.plain); err != nil {
 		return nil, err
