@@ -294,7 +294,7 @@ func (o *output) convertAll(ctx context.Context) error {
 		s := o.waiting[0]
 		o.mu.Unlock()
 		err := o.convert(ctx, s)
-		if ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		o.mu.Lock()
