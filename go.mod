@@ -7,9 +7,11 @@ require (
 	github.com/gaissmai/bart v0.30.0 // net: longest-prefix match in 10-20 ns
 	github.com/klauspost/compress v1.20.3 // captures, input file, HTTP: gzip, zstd
 	github.com/landlock-lsm/go-landlock v0.11.0 // cmd/dragonfly: confinement by the kernel, of all threads
+	github.com/parquet-go/parquet-go v0.32.0 // output parquet: rows whose columns are known at run time
 	github.com/yuin/gopher-lua v1.1.2 // luabind: the Lua of all scripts; gopher-json re-encodes events wrongly, see README
 	golang.org/x/net v0.62.0 // engine/domain: the public suffix list; engine/app: the Huffman code of HTTP/2
 	golang.org/x/sys v0.49.0 // chroot, privileges, socket options, birth times of files
+	modernc.org/sqlite v1.59.0 // input and output sqlite: without cgo; not newer, as `go mod tidy` of 1.61 asks for a version of pprof that is not to be had
 )
 
 require github.com/redis/go-redis/v9 v9.23.0 // engine/store/remote: the Redis that config.lua names; redis:// inputs and outputs
@@ -26,6 +28,7 @@ require github.com/tinylib/msgp v1.6.5 // input and output forward: the primitiv
 require github.com/IBM/fluent-forward-go v0.4.0 // tests of forward only: an implementation of the protocol that is not ours
 
 require (
+	github.com/andybalholm/brotli v1.1.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect
 	github.com/eapache/go-resiliency v1.7.0 // indirect
@@ -54,5 +57,19 @@ require (
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
 	golang.org/x/time v0.16.0 // indirect
+	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/mattn/go-isatty v0.0.24 // indirect
+	github.com/ncruces/go-strftime v1.0.0 // indirect
+	github.com/parquet-go/bitpack v1.0.0 // indirect
+	github.com/parquet-go/jsonlite v1.0.0 // indirect
+	github.com/pierrec/lz4/v4 v4.1.21 // indirect
+	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	github.com/twpayne/go-geom v1.6.1 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
+	google.golang.org/protobuf v1.34.2 // indirect
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
+	modernc.org/libc v1.75.7 // indirect
+	modernc.org/mathutil v1.7.1 // indirect
+	modernc.org/memory v1.12.1 // indirect
 )

@@ -11,11 +11,13 @@ import (
 	innats "dragonfly/engine/input/nats"
 	inpcap "dragonfly/engine/input/pcap"
 	inredis "dragonfly/engine/input/redis"
+	insqlite "dragonfly/engine/input/sqlite"
 	"dragonfly/engine/input/stdin"
 	insyslog "dragonfly/engine/input/syslog"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
 	inunixgram "dragonfly/engine/input/unixgram"
+	"dragonfly/engine/output/archive"
 	"dragonfly/engine/output/elastic"
 	outfile "dragonfly/engine/output/file"
 	outforward "dragonfly/engine/output/forward"
@@ -24,8 +26,10 @@ import (
 	"dragonfly/engine/output/loki"
 	outnats "dragonfly/engine/output/nats"
 	"dragonfly/engine/output/null"
+	"dragonfly/engine/output/parquet"
 	outredis "dragonfly/engine/output/redis"
 	"dragonfly/engine/output/splunk"
+	outsqlite "dragonfly/engine/output/sqlite"
 	"dragonfly/engine/output/stdout"
 	"dragonfly/engine/output/syslog"
 	outunix "dragonfly/engine/output/unix"
@@ -46,6 +50,7 @@ var inputs = map[string]engine.InputKind{
 	"pcap":     inpcap.Kind,
 	"redis":    inredis.Kind,
 	"rediss":   inredis.Kind,
+	"sqlite":   insqlite.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,
@@ -55,6 +60,7 @@ var inputs = map[string]engine.InputKind{
 
 // outputs is the list of all outputs by scheme.
 var outputs = map[string]engine.OutputKind{
+	"archive":       archive.Kind,
 	"elasticsearch": elastic.Kind,
 	"file":          outfile.Kind,
 	"forward":       outforward.Kind,
@@ -66,9 +72,11 @@ var outputs = map[string]engine.OutputKind{
 	"nats":          outnats.Kind,
 	"null":          null.Kind,
 	"opensearch":    elastic.Kind,
+	"parquet":       parquet.Kind,
 	"redis":         outredis.Kind,
 	"rediss":        outredis.Kind,
 	"splunk":        splunk.Kind,
+	"sqlite":        outsqlite.Kind,
 	"stdout":        stdout.Kind,
 	"syslog":        syslog.Kind,
 	"unix":          outunix.Kind,

@@ -1,0 +1,275 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"dragonfly/engine"
+	"dragonfly/engine/lazyjson"
+)
+
+// pageBytes ends a page whose rows are long.
+const pageBytes = 8 << 20
+
+// maxTies is how many rows may have an equal cursor, as they are read together.
+const maxTies = 100000
+
+// Run implements engine.Input.
+func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
+	err := in.run(ctx, emit)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		in.Close() // opened anew by the next Run
+		return err
+	}
+	return nil
+}
+
+func (in *input) run(ctx context.Context, emit engine.EmitFunc) error {
+	if err := in.Open(ctx); err != nil {
+		return err
+	}
+	if in.cursor == "" {
+		return in.readOnce(ctx, emit)
+	}
+	at, known := in.position(), false
+	for _, p := range in.checkpoints.Load(in.tag) {
+		if p.Device == at.Device && p.Inode == at.Inode {
+			at.Offset, known = p.Offset, true
+		}
+	}
+	if !known && in.atEnd {
+		if err := in.conn.QueryRowContext(ctx, "SELECT coalesce(max("+column(in.cursor)+") + 1, 0) FROM "+in.source()).Scan(&at.Offset); err != nil {
+			return in.explain(err)
+		}
+	}
+	in.checkpoints.Start(in.tag)
+	cursor := in.checkpoints.Cursor(in.tag, at)
+	in.checkpoints.Settle(in.tag)
+	q, err := in.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	return in.follows(ctx, q, cursor, at.Offset, emit)
+}
+
+// follows emits page after page from the row with the cursor next on.
+func (in *input) follows(ctx context.Context, q *query, cursor *engine.Cursor, next int64, emit engine.EmitFunc) error {
+	tick := time.NewTicker(in.every)
+	defer tick.Stop()
+	for {
+		records, end, err := in.page(ctx, q, next)
+		if err != nil {
+			return err
+		}
+		if len(records) > 0 {
+			b := engine.Batch{Origin: "sqlite://" + in.path, Records: records, Done: cursor.Track(end)}
+			if err := emit(ctx, b); err != nil {
+				cursor.Untrack()
+				return err
+			}
+			next = end
+			continue
+		}
+		if !in.follow {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if in.moved() {
+			return fmt.Errorf("%s was replaced: the new database is read from its start", in.path)
+		}
+	}
+}
+
+// source returns what stands behind FROM.
+func (in *input) source() string {
+	if in.table != "" {
+		return quoted(in.table) + " AS q"
+	}
+	return "(" + in.query + "\n) AS q"
+}
+
+func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// column names a column of the source: without q SQLite takes a quoted name that is no column for text.
+func column(name string) string { return "q." + quoted(name) }
+
+// query is the statement of a page, and its columns.
+type query struct {
+	text  string
+	names []string // quoted, as keys of JSON
+	body  int      // the column that is the record; -1: all are
+}
+
+// prepare looks which columns there are. Each is selected as +column: an expression has no declared type, by which the
+// driver would turn numbers and text into times.
+func (in *input) prepare(ctx context.Context) (*query, error) {
+	rows, err := in.conn.QueryContext(ctx, "SELECT * FROM "+in.source()+" LIMIT 0")
+	if err != nil {
+		return nil, in.explain(err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, in.explain(err)
+	}
+	q := &query{body: -1}
+	var list []string
+	if in.cursor != "" {
+		list = append(list, "+"+column(in.cursor))
+	}
+	for i, name := range names {
+		q.names = append(q.names, string(lazyjson.AppendQuoted(nil, name)))
+		list = append(list, "+"+column(name))
+		if in.body != "" && strings.EqualFold(name, in.body) {
+			q.body = i
+		}
+	}
+	if in.body != "" && q.body < 0 {
+		return nil, fmt.Errorf("sqlite %s: body names the column %q, there are %s", in.path, in.body, strings.Join(names, ", "))
+	}
+	q.text = "SELECT " + strings.Join(list, ", ") + " FROM " + in.source()
+	if in.cursor != "" {
+		q.text += " WHERE " + column(in.cursor) + " >= ? ORDER BY " + column(in.cursor)
+	}
+	return q, nil
+}
+
+// page reads rows from the cursor next on, and returns where the next page begins. Rows with an equal cursor are in one page.
+func (in *input) page(ctx context.Context, q *query, next int64) (records []engine.Record, end int64, err error) {
+	rows, err := in.conn.QueryContext(ctx, q.text, next)
+	if err != nil {
+		return nil, 0, in.explain(err)
+	}
+	defer rows.Close() // soon: a reader keeps the writer's WAL from being emptied
+	values, targets := room(len(q.names) + 1)
+	size := 0
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return nil, 0, in.explain(err)
+		}
+		at, ok := values[0].(int64)
+		if !ok || at < 0 || at == math.MaxInt64 {
+			return nil, 0, fmt.Errorf("sqlite %s: the cursor %q is %v in a row, want integers from 0 on", in.path, in.cursor, values[0])
+		}
+		if at >= end && (len(records) >= in.rows || size >= pageBytes) {
+			break
+		}
+		if len(records) >= in.rows+maxTies {
+			return nil, 0, fmt.Errorf("sqlite %s: more than %d rows have the cursor %q = %d: choose a column that grows from row to row", in.path, maxTies, in.cursor, at)
+		}
+		body := q.record(values[1:])
+		records, size, end = append(records, engine.Record{Body: body, Offset: at}), size+len(body), at+1
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, in.explain(err)
+	}
+	return records, end, nil
+}
+
+// readOnce emits all rows of a query without a cursor.
+func (in *input) readOnce(ctx context.Context, emit engine.EmitFunc) error {
+	q, err := in.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := in.conn.QueryContext(ctx, q.text)
+	if err != nil {
+		return in.explain(err)
+	}
+	defer rows.Close()
+	values, targets := room(len(q.names))
+	var records []engine.Record
+	size, n := 0, int64(0)
+	flush := func() error {
+		err := error(nil)
+		if len(records) > 0 {
+			err = emit(ctx, engine.Batch{Origin: "sqlite://" + in.path, Records: records})
+		}
+		records, size = records[:0], 0
+		return err
+	}
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return in.explain(err)
+		}
+		body := q.record(values)
+		records, size, n = append(records, engine.Record{Body: body, Offset: n}), size+len(body), n+1
+		if len(records) >= in.rows || size >= pageBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := rows.Err(); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return in.explain(err)
+	}
+	return flush()
+}
+
+func room(n int) (values, targets []any) {
+	values, targets = make([]any, n), make([]any, n)
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	return values, targets
+}
+
+// record returns a row as JSON.
+func (q *query) record(values []any) string {
+	if q.body >= 0 {
+		switch v := values[q.body].(type) {
+		case string:
+			return strings.ReplaceAll(strings.ReplaceAll(v, "\n", " "), "\r", " ")
+		case []byte:
+			return strings.ReplaceAll(strings.ReplaceAll(string(v), "\n", " "), "\r", " ")
+		}
+		return string(appendValue(nil, values[q.body]))
+	}
+	b := []byte{'{'}
+	for i, name := range q.names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(b, name...), ':')
+		b = appendValue(b, values[i])
+	}
+	return string(append(b, '}'))
+}
+
+// appendValue appends a value of SQLite as JSON. Infinite numbers, which JSON does not have, are text.
+func appendValue(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case float64:
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return lazyjson.AppendQuoted(b, strconv.FormatFloat(v, 'g', -1, 64))
+		}
+		return strconv.AppendFloat(b, v, 'g', -1, 64)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case string:
+		return lazyjson.AppendQuoted(b, v)
+	case []byte:
+		b = append(b, '"')
+		b = base64.StdEncoding.AppendEncode(b, v)
+		return append(b, '"')
+	}
+	return lazyjson.AppendQuoted(b, fmt.Sprint(v))
+}

@@ -1,0 +1,73 @@
+package template
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"dragonfly/engine"
+	"dragonfly/engine/output/internal/column"
+)
+
+var at = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func expand(t *testing.T, text, body string, clean func([]byte, string) []byte) string {
+	t.Helper()
+	tm, err := Parse(text, "_unknown", clean)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r column.Reader
+	r.Reset(engine.Event{Body: body})
+	return string(tm.Append(nil, &r, at))
+}
+
+func TestTemplateMakesNames(t *testing.T) {
+	for _, c := range [][3]string{
+		{"/d/%Y/%m/%d/%H%M-%j-%y-%F/{event_type}.json", `{"event_type":"dns"}`, "/d/2026/01/02/0304-002-26-2026-01-02/dns.json"},
+		{"{a.b}-{n}-{none}-{o}", `{"a":{"b":"x"},"n":5,"o":{}}`, "x-5-_unknown-_unknown"},
+		{"100%%{{x}}", `{}`, "100%{x}"},
+		{"{a}", `{"a":""}`, "_unknown"},
+		{"{a}", `{"a":"../../etc/passwd"}`, "_._.._etc_passwd"},
+		{"{a}", `{"a":"..\\..\\x\u0000\n"}`, "_._.._x__"},
+		{"{a}", `{"a":"2001:db8::1"}`, "2001:db8::1"},
+	} {
+		if got := expand(t, c[0], c[1], CleanFile); got != c[2] {
+			t.Errorf("%s of %s: got %q, want %q", c[0], c[1], got, c[2])
+		}
+	}
+	if got := expand(t, "t_{a}", `{"a":"x\"; DROP TABLE y; --"}`, CleanName); got != "t_x___DROP_TABLE_y____" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestParseRefusesBadTemplates(t *testing.T) {
+	for _, text := range []string{"%", "%q", "{a", "a}", "{}", "{a..b}"} {
+		if _, err := Parse(text, "x", CleanFile); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
+func FuzzCleanFile(f *testing.F) {
+	for _, s := range []string{"..", ".", "", "/", "a/../b", "\x00", strings.Repeat("é", 80), "\xff\xfe", "....//"} {
+		f.Add(s)
+	}
+	tm, err := Parse("a/{x}/b-{x}.json", "_unknown", CleanFile)
+	if err != nil {
+		f.Fatal(err)
+	}
+	pattern := tm.Pattern(FilePart)
+	f.Fuzz(func(t *testing.T, s string) {
+		got := string(CleanFile(nil, s))
+		if got == "" || got[0] == '.' || len(got) > MaxValue || strings.ContainsAny(got, "/\\\x00\n") || !utf8.ValidString(got) {
+			t.Errorf("%q became %q", s, got)
+		}
+		path := "a/" + got + "/b-" + got + ".json"
+		if filepath.Clean(path) != path || !filepath.IsLocal(path) || !pattern.MatchString(path) {
+			t.Errorf("%q became the path %q", s, path)
+		}
+	})
+}
