@@ -1,16 +1,13 @@
 #!/bin/sh
 # Installs the real parts that the tests use: redis-server, LuaJIT and lua-cjson (comparisons), Suricata 7 from Debian's
-# backports, iproute2, ethtool, tcpdump, tcpreplay, systemd-analyze (judges the unit), Java and Maven (a real Kafka, see kafka/setup.sh), and what PARTS names besides, as
-# backports, iproute2, ethtool, tcpdump, tcpreplay, systemd-analyze (judges the unit), rsyslog with TLS, and what PARTS names besides, as
-# backports, iproute2, ethtool, tcpdump, tcpreplay, systemd-analyze (judges the unit), sqlite3, and what PARTS names besides, as
+# backports, iproute2, ethtool, tcpdump, tcpreplay, systemd-analyze (judges the unit), rsyslog with TLS, sqlite3, Java and
+# Maven (a real Kafka, see kafka/setup.sh), and what PARTS names besides, as
 # command:package. Does nothing, quietly, where all is there. Without root or network the tests that need a part skip by
 # name (with CI=true they fail).
 set -u
 PARTS=${PARTS-}
 want=""
-for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay tcpdump:tcpdump ethtool:ethtool systemd-analyze:systemd java:default-jre-headless mvn:maven $PARTS; do
-for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay tcpdump:tcpdump ethtool:ethtool systemd-analyze:systemd rsyslogd:rsyslog $PARTS; do
-for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay tcpdump:tcpdump ethtool:ethtool systemd-analyze:systemd sqlite3:sqlite3 $PARTS; do
+for pair in redis-server:redis-server luajit:luajit lua5.1:lua5.1 ip:iproute2 tcpreplay:tcpreplay tcpdump:tcpdump ethtool:ethtool systemd-analyze:systemd java:default-jre-headless mvn:maven rsyslogd:rsyslog sqlite3:sqlite3 $PARTS; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || want="$want ${pair#*:}"
 done
 ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1 || want="$want rsyslog-gnutls"
