@@ -93,21 +93,6 @@ function loop(e) end
 	}
 }
 
-// example is the example of README.md's section on Redis and NATS.
-func example(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(text), "<!-- example:redis -->\n```lua\n")
-	config, _, ok2 := strings.Cut(rest, "```")
-	if !ok || !ok2 {
-		t.Fatal("README.md lacks the example")
-	}
-	return config
-}
-
 // TestRedisBetweenTwoProcesses: one process writes to a Redis, as README.md's example does, and another reads it; the server is
 // killed for some seconds in the middle, and then the second process, without a chance to say good bye. Nothing is lost.
 func TestRedisBetweenTwoProcesses(t *testing.T) {
@@ -125,7 +110,7 @@ analyzers = { {tag = "pass", script = "pass", default_output = "out"} }
 inputs = { {tag = "in", uri = "tail://$ROOT/in.json<", script = "f", default_analyzer = "pass"} }
 outputs = { {tag = "out", uri = "redis://`+s.socket()+`", key = "suricata", type = "list"} }
 `)
-	config := strings.ReplaceAll(example(t), `redis://redis.example:6379/suricata`, `redis://`+s.socket())
+	config := strings.ReplaceAll(example(t, "Redis"), `redis://redis.example:6379/suricata`, `redis://`+s.socket())
 	if strings.Contains(config, "redis.example") {
 		t.Fatalf("another server is in the example:\n%s", config)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -43,21 +42,6 @@ func (r *root) ids(name string) map[int]int {
 		}
 	}
 	return seen
-}
-
-// example returns the block of config.lua in README.md that begins with this comment.
-func example(t *testing.T, first string) string {
-	t.Helper()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(text), "```lua\n"+first)
-	block, _, ok2 := strings.Cut(rest, "```")
-	if !ok || !ok2 {
-		t.Fatalf("README.md has no example that begins with %q", first)
-	}
-	return first + block
 }
 
 // collector is a syslog server that counts messages with octet counting.
@@ -106,7 +90,7 @@ func TestExampleOfForwardAndSyslog(t *testing.T) {
 	middle := newRoot(t, "-- filter/pass.lua --\nfunction setup() end\nfunction loop(e) dragonfly.analyze_event(default_analyzer, e) end\n"+
 		"-- analyzer/both.lua --\nfunction setup() end\nfunction loop(e) dragonfly.output_event(\"central\", e) if e.alert then dragonfly.output_event(\"siem\", e) end end\n")
 	middle.write("config/config.lua", strings.NewReplacer("0.0.0.0:24224", agents, "0.0.0.0:514", firewall, "siem.example:514", siem, "central.example:24224", central).
-		Replace(example(t, "-- from agents and firewalls"))+"listen = \"\"\n")
+		Replace(example(t, "Syslog and Fluent forward"))+"listen = \"\"\n")
 	end := passThrough(t, "forward://"+central+`", shared_key = "${FORWARD_KEY}", hostname = "central", tag_key = "`)
 	agent := sinkRoot(t, `{tag = "out", uri = "forward://`+agents+`", shared_key = "${FORWARD_KEY}", hostname = "agent", chunk = 4096}`, "")
 
