@@ -54,6 +54,14 @@ func main() {
 				}
 				fmt.Printf("FAIL  %s\n%s", key, strings.Join(output[key], ""))
 				delete(output, key)
+				if e.Test == "" { // the process died, or was killed: what runs then has no end of its own
+					for key, lines := range output {
+						if strings.HasPrefix(key, e.Package+" ") {
+							fmt.Printf("UNFINISHED  %s\n%s", key, strings.Join(lines, ""))
+							delete(output, key)
+						}
+					}
+				}
 			}
 		}
 		if err != nil {
