@@ -123,6 +123,10 @@ func (m *member) fault(err error) {
 	m.mu.Unlock()
 	m.in.log.Debug("kafka", "err", err)
 	if m.joined.Load() && !errors.Is(err, sarama.ErrOffsetOutOfRange) {
+		var of *sarama.ConsumerError
+		if errors.As(err, &of) {
+			err = of.Err // which partition it is does not matter
+		}
 		m.say.tell(m.explain(err))
 	}
 }
