@@ -349,7 +349,7 @@ func TestBrokersRestart(t *testing.T) {
 	test.WaitFor(t, "the message", func() bool { return strings.Contains(r.Log.String(), "input does not work") })
 	var port int
 	fmt.Sscanf(addrs[0][strings.LastIndex(addrs[0], ":")+1:], "%d", &port)
-	c = test.New(t, kfake.Ports(port), kfake.DataDir(dir))
+	test.New(t, kfake.Ports(port), kfake.DataDir(dir))
 	test.Produce(t, addrs, "eve", 1, sarama.CompressionNone, test.Values("b", 100)...)
 	r.wait(200)
 	r.stop()

@@ -31,6 +31,7 @@ type member struct {
 	claims  atomic.Int32  // that are being read, or settled
 	left    chan struct{} // 1 token: there is one less
 	ended   chan struct{} // closed by end
+	stops   atomic.Bool   // the input is to stop; set by hurry
 
 	mu    sync.Mutex
 	first error // of sarama, since the last consume
@@ -86,6 +87,7 @@ const goodbye = 5 * time.Second
 func (m *member) hurry(ctx context.Context) {
 	select {
 	case <-ctx.Done():
+		m.stops.Store(true)
 	case <-m.ended:
 		return
 	}
@@ -123,6 +125,10 @@ func (m *member) fault(err error) {
 	m.mu.Unlock()
 	m.in.log.Debug("kafka", "err", err)
 	if m.joined.Load() && !errors.Is(err, sarama.ErrOffsetOutOfRange) {
+		var of *sarama.ConsumerError
+		if errors.As(err, &of) {
+			err = of.Err // which partition it is does not matter
+		}
 		m.say.tell(m.explain(err))
 	}
 }
@@ -210,8 +216,8 @@ func (m *member) forward(ctx context.Context, c *claim) error {
 // patience is how long no record of a claim may be finished before the others are not waited for when the input stops.
 const patience = 5 * time.Second
 
-// settle waits until what was emitted of a claim is finished, below the rebalance timeout and while there is progress; then the
-// claim marks no more.
+// settle waits until what was emitted of a claim is finished, below the rebalance timeout, and if the input is to stop only while
+// there is progress; then the claim marks no more.
 func (m *member) settle(s sarama.ConsumerGroupSession, c *claim) {
 	most := time.NewTimer(m.in.rebalance * 3 / 4)
 	defer most.Stop()
@@ -227,7 +233,7 @@ func (m *member) settle(s sarama.ConsumerGroupSession, c *claim) {
 			n = c.inFlight()
 			continue
 		case <-still.C:
-			gone = s.Context().Err() != nil
+			gone = m.stops.Load()
 		case <-most.C:
 			gone = true
 		}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// complaints tells of faults: each text when it begins and every 30 s while it lasts, and when it is over.
+// complaints tells of faults: when they begin, every 30 s while they last (another text after 5 s), and when they are over.
 type complaints struct {
 	log *slog.Logger
 
@@ -33,7 +33,7 @@ func (c *complaints) tell(err error) {
 		c.bad.Store(true)
 	}
 	c.seen = now
-	if text := err.Error(); text != c.last || now.Sub(c.told) >= 30*time.Second {
+	if text, ago := err.Error(), now.Sub(c.told); ago >= 30*time.Second || text != c.last && ago >= 5*time.Second {
 		c.last, c.told = text, now
 		c.log.Error("input does not work, trying again", "for", now.Sub(c.since).Round(time.Second), "err", err)
 	}

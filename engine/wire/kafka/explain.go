@@ -51,7 +51,10 @@ var remedies = []struct {
 }
 
 // Explain adds to err the brokers and what to do. Errors of a login or of TLS become a *LoginError.
-func (c *Cluster) Explain(err error) error {
+func (c *Cluster) Explain(err error) error { return c.explain(err, false) }
+
+// explain is Explain; connecting says that nothing was ever answered.
+func (c *Cluster) explain(err error, connecting bool) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -59,7 +62,7 @@ func (c *Cluster) Explain(err error) error {
 	if errors.As(err, &explained) {
 		return err
 	}
-	remedy, login := c.remedy(err)
+	remedy, login := c.remedy(err, connecting)
 	if remedy != "" {
 		remedy = ": " + remedy
 	}
@@ -83,7 +86,7 @@ func (c *Cluster) explained(err error, remedy string) error {
 	return &explained{err, fmt.Sprintf("kafka %s: %s%s", strings.Join(c.brokers, ","), strings.ReplaceAll(err.Error(), "\n", " "), remedy)}
 }
 
-func (c *Cluster) remedy(err error) (text string, login bool) {
+func (c *Cluster) remedy(err error, connecting bool) (text string, login bool) {
 	sasl := c.base.Net.SASL
 	var notTLS tls.RecordHeaderError
 	var alert tls.AlertError
@@ -111,9 +114,9 @@ func (c *Cluster) remedy(err error) (text string, login bool) {
 		return "the broker does not talk TLS at this port: remove tls, or name its TLS port", true
 	case errors.As(err, &alert), strings.Contains(message, "remote error: tls"):
 		return "the broker refuses our certificate, or wants one: see tls_cert and tls_key", true
-	case sasl.Enable && closed(err):
+	case connecting && sasl.Enable && closed(err):
 		return fmt.Sprintf("the broker closes the connection, as it does when the login of %q is wrong (see sasl_user, sasl_password, sasl_mechanism) or when it wants TLS (tls = true)", sasl.User), false
-	case closed(err) && !c.base.Net.TLS.Enable:
+	case connecting && closed(err) && !c.base.Net.TLS.Enable:
 		return "the broker closes the connection: its port may want TLS (tls = true) or a login (sasl_mechanism)", false
 	}
 	for _, r := range remedies {

@@ -142,7 +142,7 @@ func (c *Cluster) Connect(ctx context.Context, change func(*sarama.Config)) (*Cl
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return nil, c.Explain(err)
+		return nil, c.explain(err, true)
 	}
 	return &Client{Client: client, cluster: c, conns: conns}, nil
 }
