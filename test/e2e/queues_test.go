@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// suricataRedis writes the same events to a file, and to Redis in three ways.
+// suricataRedis writes the same events to a file, and to Redis in three ways. Without sensor-name only those to Redis have a host.
 const suricataRedis = `%YAML 1.1
 ---
 vars: {address-groups: {HOME_NET: "[10.77.0.0/24]", EXTERNAL_NET: "any"}}
+sensor-name: sensor
 default-log-dir: $ROOT/suricata
 logging: {default-log-level: error, outputs: [{console: {enabled: yes}}]}
 outputs:
@@ -83,6 +84,12 @@ function loop(e) end
 	for _, way := range ways {
 		if got := sorted(r.read("log/" + way + ".json")); !slices.Equal(got, want) {
 			t.Errorf("%s: got %d events, want %d, or other bytes", way, len(got), len(want))
+			for i := range min(len(got), len(want)) {
+				if got[i] != want[i] {
+					t.Errorf("first difference:\ngot  %.900s\nwant %.900s", got[i], want[i])
+					break
+				}
+			}
 		}
 		if line := fmt.Sprintf("%s: read %d = delivered %d + dropped 0 + dead-lettered 0 + in flight 0", way, len(want), len(want)); !strings.Contains(out, line) {
 			t.Errorf("no ledger %q in\n%s", line, out)

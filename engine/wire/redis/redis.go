@@ -4,6 +4,7 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -179,7 +180,10 @@ func (l *Link) Break() {
 // Close ends the connections, and what waits for them.
 func (l *Link) Close() error {
 	l.Break()
-	return l.UniversalClient.Close()
+	if err := l.UniversalClient.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // conn leaves the list when it is closed.
