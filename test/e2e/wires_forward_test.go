@@ -125,11 +125,13 @@ func TestExampleOfForwardAndSyslog(t *testing.T) {
 	}
 }
 
-// TestForwardWithAWrongKeyIsTold: both sides say so, and nothing is lost when it is put right.
+// TestForwardWithAWrongKeyIsTold, over TLS: both sides say so, and nothing is lost when it is put right.
 func TestForwardWithAWrongKeyIsTold(t *testing.T) {
 	address := "127.0.0.1:" + freePort(t)
-	end := passThrough(t, "forward://"+address+`", shared_key = "right", hostname = "central`)
-	agent := sinkRoot(t, `{tag = "out", uri = "forward://`+address+`", shared_key = "wrong", hostname = "agent"}`, "")
+	end := passThrough(t, "forward://"+address+`", shared_key = "right", hostname = "central", tls_key = "key.pem", tls_cert = "cert.pem`)
+	end.selfSigned()
+	agent := sinkRoot(t, `{tag = "out", uri = "forward://`+address+`", shared_key = "wrong", hostname = "agent", tls_ca = "ca.pem"}`, "")
+	agent.write("ca.pem", end.read("cert.pem"))
 	e, a := end.start(), agent.start()
 	agent.append("in.json", events(10))
 	a.until("the refusal", func() bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"dragonfly/engine"
 	"dragonfly/engine/input/lines"
@@ -16,8 +17,8 @@ const keepLong = 4 << 10
 // errFraming ends a connection: where the next message begins is not known.
 var errFraming = errors.New("message length expected (RFC 6587 octet counting)")
 
-// frames reads the messages of a connection. Its first byte says how they are framed (RFC 6587 section 3.4): a digit begins the
-// length of the first message, anything else is a message that ends with a line end.
+// frames reads the messages of a connection. Its beginning says how they are framed (RFC 6587 section 3.4): a number and a space
+// are the length of the first message, anything else is a message that ends with a line end.
 type frames struct {
 	src  io.Reader
 	max  int
@@ -26,6 +27,8 @@ type frames struct {
 	buf  []byte        // read and not yet taken, octet counting
 	skip int           // bytes still to be skipped of a message that is too long
 	out  []engine.Record
+
+	chunk []byte // what is read into
 }
 
 func newFrames(src io.Reader, max int) *frames { return &frames{src: src, max: max} }
@@ -36,20 +39,36 @@ func (f *frames) next() ([]engine.Record, error) {
 	if f.line != nil {
 		return f.line.Next()
 	}
-	var chunk [16 << 10]byte
-	n, err := f.src.Read(chunk[:])
-	if n > 0 && !f.octs {
-		if f.octs = chunk[0] >= '0' && chunk[0] <= '9'; !f.octs {
-			f.line = lines.New(io.MultiReader(bytes.NewReader(bytes.Clone(chunk[:n])), f.src), 0, int64(f.max))
+	if f.chunk == nil {
+		f.chunk = make([]byte, 16<<10)
+	}
+	n, err := f.src.Read(f.chunk)
+	f.buf = append(f.buf, f.chunk[:n]...)
+	if !f.octs {
+		digits := countDigits(f.buf)
+		if digits == len(f.buf) && digits <= maxDigits {
+			return nil, err // not known yet
+		}
+		if f.octs = digits > 0 && digits <= maxDigits && f.buf[digits] == ' '; !f.octs {
+			f.line = lines.New(io.MultiReader(bytes.NewReader(f.buf), f.src), 0, int64(f.max))
 			return f.line.Next()
 		}
 	}
 	f.out = f.out[:0]
-	f.buf = append(f.buf, chunk[:n]...)
 	if e := f.split(); e != nil {
 		return f.out, e
 	}
 	return f.out, err
+}
+
+// maxDigits is the longest length before a message.
+const maxDigits = 9
+
+func countDigits(b []byte) (n int) {
+	for n < len(b) && n <= maxDigits && b[n] >= '0' && b[n] <= '9' {
+		n++
+	}
+	return n
 }
 
 // split takes whole messages from buf.
@@ -67,15 +86,12 @@ func (f *frames) split() error {
 		if b = bytes.TrimLeft(b, "\n"); len(b) == 0 { // some end a message with a line end as well
 			return nil
 		}
-		length, digits := 0, 0
-		for digits < len(b) && digits < 9 && b[digits] >= '0' && b[digits] <= '9' {
-			length = length*10 + int(b[digits]-'0')
-			digits++
-		}
-		if digits == len(b) {
+		digits := countDigits(b)
+		if digits == len(b) && digits <= maxDigits {
 			return nil
 		}
-		if digits == 0 || length == 0 || b[digits] != ' ' {
+		length, _ := strconv.Atoi(string(b[:min(digits, maxDigits)]))
+		if digits > maxDigits || length == 0 || b[digits] != ' ' {
 			kept := string(b[:min(len(b), keepLong)])
 			f.out = append(f.out, engine.Record{Body: kept, Offset: -1, Reject: engine.ReasonMalformed})
 			err := fmt.Errorf("%w, found %q", errFraming, b[:min(len(b), 20)])
@@ -106,5 +122,9 @@ func (f *frames) last() []engine.Record {
 	if len(f.buf) == 0 {
 		return nil
 	}
-	return []engine.Record{{Body: string(f.buf[:min(len(f.buf), keepLong)]), Offset: -1, Reject: engine.ReasonTruncated}}
+	r := engine.Record{Body: string(f.buf[:min(len(f.buf), keepLong)]), Offset: -1}
+	if f.octs {
+		r.Reject = engine.ReasonTruncated
+	}
+	return []engine.Record{r}
 }

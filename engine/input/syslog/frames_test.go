@@ -84,11 +84,24 @@ func TestFramesThatAreTooLongOrCutOff(t *testing.T) {
 	}
 }
 
+func TestFramesOfLinesThatBeginWithDigits(t *testing.T) {
+	for seed := range uint64(5) {
+		got, err := readAll("2026-11-21T10:00:00Z h a: x\n34 y", 1000, 10, seed)
+		if err != io.EOF || len(got) != 2 || got[0].Body != "2026-11-21T10:00:00Z h a: x" || got[1].Body != "34 y" {
+			t.Fatalf("got %v, %v", got, err)
+		}
+	}
+	if got, err := readAll("123", 1000, 1, 1); err != io.EOF || len(got) != 1 || got[0].Body != "123" || got[0].Reject != "" {
+		t.Fatalf("got %v, %v", got, err)
+	}
+}
+
 // FuzzFrames: how the bytes come makes no difference, and none is lost.
 func FuzzFrames(f *testing.F) {
 	f.Add("3 abc4 defg", uint64(1))
 	f.Add("<1>abc\n<2>def", uint64(2))
 	f.Add("999999999 x", uint64(3))
+	f.Add("9999999990 x\n", uint64(3))
 	f.Fuzz(func(t *testing.T, text string, seed uint64) {
 		a, err := readAll(text, 480, 1, seed)
 		b, err2 := readAll(text, 480, 1<<20, seed)

@@ -72,8 +72,8 @@ func HostPort(p engine.Params, otherwise int) (string, error) {
 			host = host[1 : len(host)-1]
 		}
 	}
-	if n, e := strconv.ParseUint(port, 10, 16); e != nil || net.ParseIP(host) == nil && host != "" && host != "localhost" {
-		return "", &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf("%q: want the address to listen on, such as %s://0.0.0.0:%d, or :%d for all addresses", p.URI, p.Scheme, otherwise, max(n, uint64(otherwise)))}
+	if _, e := strconv.ParseUint(port, 10, 16); e != nil || net.ParseIP(host) == nil && host != "" && host != "localhost" {
+		return "", &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf("%q: want the address to listen on, such as %s://0.0.0.0:%d, or :%d for all addresses", p.URI, p.Scheme, otherwise, otherwise)}
 	}
 	return net.JoinHostPort(host, port), nil
 }
