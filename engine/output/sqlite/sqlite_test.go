@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -191,6 +192,37 @@ func TestSQLiteGoesOnAfterALock(t *testing.T) {
 	}
 	write(t, o, ev(`{"n":1}`))
 	if got := ask(t, path, "SELECT group_concat(event) FROM events"); got != `{"n":0},{"n":1}` {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSQLiteSharesADatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	var wg sync.WaitGroup
+	for i := range 3 {
+		o := open(t, path, engine.Values{"keep_age": time.Hour, "prune_every": 10 * time.Millisecond})
+		wg.Go(func() {
+			for n := range 30 {
+				batch := []engine.Event{ev(`{"src_ip":"%d","n":%d}`, i, n), ev(`{"src_ip":"%d","timestamp":"2001-01-01T00:00:00Z"}`, i)}
+				for len(batch) > 0 { // as the engine does
+					done, err := o.Write(t.Context(), batch)
+					if err != nil && !strings.Contains(err.Error(), "locked") {
+						t.Errorf("got %v", err)
+						return
+					}
+					batch = batch[done:]
+				}
+			}
+		})
+	}
+	wg.Wait()
+	limit := time.Now().Add(time.Minute)
+	for ask(t, path, "SELECT count(*) FROM events WHERE time < 1000000000000000") != "0" {
+		if time.Now().After(limit) {
+			t.Fatal("old rows were not removed within a minute")
+		}
+	}
+	if got := ask(t, path, "SELECT count(*), count(DISTINCT event) FROM events; PRAGMA integrity_check"); got != "90|90\nok" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
@@ -122,7 +124,6 @@ func (o *output) values(at time.Time, body string) []any {
 type table struct {
 	name   string
 	insert *sql.Stmt
-	tick   int64
 }
 
 func (t *table) close() { t.insert.Close() }
@@ -171,6 +172,16 @@ func (o *output) explain(err error) error {
 	}
 	if text == "" {
 		return fmt.Errorf("sqlite %s: %w", o.path, err)
+	}
+	switch codeOf(err) & 0xff {
+	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_IOERR: // SQLite does not say why
+		if cause := unix.Faccessat(unix.AT_FDCWD, filepath.Dir(o.path), unix.W_OK, unix.AT_EACCESS); cause != nil {
+			return fmt.Errorf("sqlite %s: %s: %w: %w", o.path, text, cause, err)
+		}
+		var fs unix.Statfs_t
+		if unix.Statfs(filepath.Dir(o.path), &fs) == nil && fs.Bavail*uint64(fs.Bsize) < 128<<10 { // for -shm
+			return fmt.Errorf("sqlite %s: %w: %w", o.path, syscall.ENOSPC, err)
+		}
 	}
 	return fmt.Errorf("sqlite %s: %s: %w", o.path, text, err)
 }
@@ -242,13 +253,12 @@ func (o *output) prepare(ctx context.Context, tx *sql.Tx, name string) (*table, 
 			return nil, err
 		}
 	}
-	verb := "INSERT"
 	if o.unique {
 		if _, err := tx.ExecContext(ctx, "CREATE UNIQUE INDEX IF NOT EXISTS "+quoted(name+"."+idColumn+".unique")+" ON "+quoted(name)+" ("+idColumn+")"); err != nil {
 			return nil, err
 		}
 	}
-	text := verb + " INTO " + quoted(name) + " ("
+	text := "INSERT INTO " + quoted(name) + " ("
 	marks := strings.Repeat(", ?", len(names))[2:]
 	for i, c := range names {
 		if i > 0 {
