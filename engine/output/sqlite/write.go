@@ -71,10 +71,14 @@ func (o *output) insert(ctx context.Context, batch []engine.Event) (n int, ignor
 		if !ok {
 			at = now
 		}
+		if err := ctx.Err(); err != nil {
+			return 0, 0, err
+		}
 		t, err := o.tableFor(ctx, tx, at)
 		if err == nil {
+			// without ctx, for which the driver would start a goroutine per row: BenchmarkWrite, output/plain: 1.6 -> 1.0
 			var res sql.Result
-			if res, err = t.insert.ExecContext(ctx, o.values(at, body)...); err == nil && o.unique {
+			if res, err = t.insert.Exec(o.values(at, body)...); err == nil && o.unique {
 				if rows, _ := res.RowsAffected(); rows == 0 {
 					ignored++
 				}
@@ -188,16 +192,17 @@ func (o *output) explain(err error) error {
 
 // tableFor returns the table of the event that o.rows is at.
 func (o *output) tableFor(ctx context.Context, tx *sql.Tx, at time.Time) (*table, error) {
-	var buf [256]byte
-	name := string(o.table.Append(buf[:0], &o.rows, at))
-	if len(name) > 200 {
-		name = name[:200]
-	}
-	if low := strings.ToLower(name); strings.HasPrefix(low, "sqlite_") {
-		name = "_" + name // reserved
-	}
-	if t := o.tables[strings.ToLower(name)]; t != nil {
+	o.name = o.table.Append(o.name[:0], &o.rows, at)
+	if t := o.tables[string(o.name)]; t != nil {
 		return t, nil
+	}
+	key := string(o.name)
+	name := key
+	if len(name) > maxName {
+		name = name[:maxName]
+	}
+	if strings.HasPrefix(strings.ToLower(name), "sqlite_") {
+		name = "_" + name // reserved
 	}
 	if len(o.tables) >= maxPrepared {
 		for key, t := range o.tables {
@@ -208,10 +213,13 @@ func (o *output) tableFor(ctx context.Context, tx *sql.Tx, at time.Time) (*table
 	}
 	t, err := o.prepare(ctx, tx, name)
 	if err == nil {
-		o.tables[strings.ToLower(name)] = t
+		o.tables[key] = t
 	}
 	return t, err
 }
+
+// maxName is the longest name of a table, in bytes.
+const maxName = 200
 
 // maxPrepared is how many tables are remembered with their statements.
 const maxPrepared = 256
