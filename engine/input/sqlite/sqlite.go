@@ -30,7 +30,7 @@ var Kind = engine.InputKind{
 	Options: []engine.Option{
 		{Key: "table", Type: engine.String, Doc: "The table to read, in the order of `cursor`."},
 		{Key: "query", Type: engine.String, Doc: "A SELECT to read instead of a table, without ; behind it."},
-		{Key: "cursor", Type: engine.String, Doc: "The column that grows from row to row: integers from 0 on, best with an index. rowid is the default with table. A row that appears below what was read is not seen."},
+		{Key: "cursor", Type: engine.String, Doc: "The column that grows from row to row: integers from 0 on, best with an index. rowid is the default with table. A row that appears below what was read is not seen; a database that ends before what was read is read from its start."},
 		{Key: "body", Type: engine.String, Doc: "A column that holds a JSON text, which is the record then, such as `event` of the output sqlite://."},
 		{Key: "follow", Type: engine.Bool, Default: true, Doc: "Wait for further rows. false ends behind the last row that is there."},
 		{Key: "every", Type: engine.Duration, Default: time.Second, Min: 0.01, Max: 86400, Doc: "How often to look for new rows."},

@@ -257,6 +257,45 @@ func TestSQLiteTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestSQLiteTellsOfDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	o := open(t, path, nil)
+	for range 50 {
+		write(t, o, ev(`{"src_ip":"a","pad":"%s"}`, strings.Repeat("x", 500)))
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteAt(bytes.Repeat([]byte{0xa5}, int(info.Size())-2*4096), 2*4096)
+	f.Close()
+	out, err := New(engine.Params{Address: path, Options: values(nil), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	for range 2 {
+		if n, err := out.Write(t.Context(), []engine.Event{ev(`{"src_ip":"b"}`)}); n != 0 || err == nil || !strings.Contains(err.Error(), "damaged: save what can be read") {
+			t.Fatalf("got %d, %v", n, err)
+		}
+	}
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		t.Fatal(err)
+	}
+	out.(*output).checked = time.Time{}
+	write(t, out.(*output), ev(`{"src_ip":"b"}`))
+	if got := ask(t, path, "SELECT count(*) FROM events"); got != "1" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSQLiteSurvivesMovesAndDrops(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	o := open(t, path, nil)

@@ -57,7 +57,8 @@ func (o *output) reset() {
 
 // insert writes batch in one transaction. With a *RejectError the first n are committed.
 func (o *output) insert(ctx context.Context, batch []engine.Event) (n int, ignored int64, err error) {
-	tx, err := o.conn.BeginTx(ctx, nil)
+	// a transaction that ends by itself with ctx would let the next row in without one
+	tx, err := o.conn.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return 0, 0, err
 	}
