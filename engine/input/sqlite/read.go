@@ -43,14 +43,19 @@ func (in *input) run(ctx context.Context, emit engine.EmitFunc) error {
 	}
 	at, known := in.position(), false
 	for _, p := range in.checkpoints.Load(in.tag) {
-		if p.Device == at.Device && p.Inode == at.Inode {
+		if resumes(at, p) {
 			at.Offset, known = p.Offset, true
 		}
 	}
-	if !known && in.atEnd {
-		if err := in.conn.QueryRowContext(ctx, "SELECT coalesce(max("+column(in.cursor)+") + 1, 0) FROM "+in.source()).Scan(&at.Offset); err != nil {
-			return in.explain(err)
-		}
+	behind, err := in.behindLast(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !known && in.atEnd:
+		at.Offset = behind
+	case at.Offset > behind:
+		in.log.Warn("the database ends before what was read of it: rows were removed, or it was filled anew; all of it is read", "path", in.path, "cursor", behind-1, "read", at.Offset-1)
+		at.Offset = 0
 	}
 	in.checkpoints.Start(in.tag)
 	cursor := in.checkpoints.Cursor(in.tag, at)
@@ -60,6 +65,28 @@ func (in *input) run(ctx context.Context, emit engine.EmitFunc) error {
 		return err
 	}
 	return in.follows(ctx, q, cursor, at.Offset, emit)
+}
+
+// behindLast returns the cursor behind the last row; 0 if there is none.
+func (in *input) behindLast(ctx context.Context) (int64, error) {
+	var last any
+	if err := in.conn.QueryRowContext(ctx, "SELECT max("+column(in.cursor)+") FROM "+in.source()).Scan(&last); err != nil {
+		return 0, in.explain(err)
+	}
+	if last == nil {
+		return 0, nil
+	}
+	n, err := in.cursorOf(last)
+	return n + 1, err
+}
+
+// cursorOf returns the value of the cursor in a row.
+func (in *input) cursorOf(v any) (int64, error) {
+	n, ok := v.(int64)
+	if !ok || n < 0 || n == math.MaxInt64 {
+		return 0, fmt.Errorf("sqlite %s: the cursor %q is %v in a row, want integers from 0 on", in.path, in.cursor, v)
+	}
+	return n, nil
 }
 
 // follows emits page after page from the row with the cursor next on.
@@ -87,6 +114,13 @@ func (in *input) follows(ctx context.Context, q *query, cursor *engine.Cursor, n
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if in.cursor == "rowid" { // rows at the end that are removed give their rowids to others
+			behind, err := in.behindLast(ctx)
+			if err != nil {
+				return err
+			}
+			next = min(next, behind)
 		}
 		if in.moved() {
 			return fmt.Errorf("%s was replaced: the new database is read from its start", in.path)
@@ -161,9 +195,9 @@ func (in *input) page(ctx context.Context, q *query, next int64) (records []engi
 		if err := rows.Scan(targets...); err != nil {
 			return nil, 0, in.explain(err)
 		}
-		at, ok := values[0].(int64)
-		if !ok || at < 0 || at == math.MaxInt64 {
-			return nil, 0, fmt.Errorf("sqlite %s: the cursor %q is %v in a row, want integers from 0 on", in.path, in.cursor, values[0])
+		at, err := in.cursorOf(values[0])
+		if err != nil {
+			return nil, 0, err
 		}
 		if at >= end && (len(records) >= in.rows || size >= pageBytes) {
 			break

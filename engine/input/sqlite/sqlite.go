@@ -3,7 +3,9 @@ package sqlite
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
@@ -27,7 +30,7 @@ var Kind = engine.InputKind{
 	Options: []engine.Option{
 		{Key: "table", Type: engine.String, Doc: "The table to read, in the order of `cursor`."},
 		{Key: "query", Type: engine.String, Doc: "A SELECT to read instead of a table, without ; behind it."},
-		{Key: "cursor", Type: engine.String, Doc: "The column that grows from row to row: integers from 0 on, best with an index. rowid is the default with table. A row that appears below what was read is not seen."},
+		{Key: "cursor", Type: engine.String, Doc: "The column that grows from row to row: integers from 0 on, best with an index. rowid is the default with table. A row that appears below what was read is not seen; a database that ends before what was read is read from its start."},
 		{Key: "body", Type: engine.String, Doc: "A column that holds a JSON text, which is the record then, such as `event` of the output sqlite://."},
 		{Key: "follow", Type: engine.Bool, Default: true, Doc: "Wait for further rows. false ends behind the last row that is there."},
 		{Key: "every", Type: engine.Duration, Default: time.Second, Min: 0.01, Max: 86400, Doc: "How often to look for new rows."},
@@ -191,13 +194,26 @@ func (in *input) explain(err error) error {
 	return fmt.Errorf("sqlite %s: %s: %w", in.path, text, err)
 }
 
-// position returns what identifies the database in the checkpoint, at its beginning.
+// position returns what identifies the database, and what is read of it, in the checkpoint, at its beginning. It opens no
+// file: closing one would end the locks that SQLite holds on it.
 func (in *input) position() engine.Position {
 	at := engine.Position{Path: in.path}
 	if st, ok := in.file.Sys().(*syscall.Stat_t); ok {
 		at.Device, at.Inode = uint64(st.Dev), st.Ino
 	}
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, in.path, 0, unix.STATX_BTIME, &st) == nil && st.Mask&unix.STATX_BTIME != 0 {
+		at.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	sum := sha256.Sum256([]byte(in.source() + "\x00" + in.cursor))
+	at.Fingerprint = hex.EncodeToString(sum[:16])
 	return at
+}
+
+// resumes reports whether an earlier position is of the same rows of the same database.
+func resumes(at, earlier engine.Position) bool {
+	return at.Device == earlier.Device && at.Inode == earlier.Inode && at.Fingerprint == earlier.Fingerprint &&
+		(at.Born == 0 || earlier.Born == 0 || at.Born == earlier.Born)
 }
 
 // Paths implements engine.PathUser. Readers of a database with WAL share memory with its writer, in a file beside it.

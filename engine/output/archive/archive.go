@@ -164,14 +164,14 @@ func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
 		}
 		done += n
 	}
+	for _, set := range o.order {
+		set.events = nil // they are not ours to keep
+	}
 	return done, nil
 }
 
 // window fills o.order with the files of the first events of batch, and returns how many events these are.
 func (o *output) window(batch []engine.Event) int {
-	for i := range o.order {
-		o.order[i].events = nil
-	}
 	clear(o.sets)
 	o.order = o.order[:0]
 	now := time.Now().UTC()
@@ -217,7 +217,7 @@ func (o *output) writeWindow() error {
 	for _, set := range o.order {
 		f, err := o.file(set.name, now)
 		if err != nil {
-			return undo(err)
+			return undo(fmt.Errorf("%s: %w", o.dir, err))
 		}
 		f.tick, f.used = o.tick, now
 		files, starts = append(files, f), append(starts, f.end)

@@ -359,3 +359,43 @@ func TestNewChecksTheRow(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkWrite(b *testing.B) {
+	var batch []engine.Event
+	for n := range 1000 {
+		batch = append(batch, ev(`{"timestamp":"2026-11-21T16:53:57.123456+0000","flow_id":%d,"event_type":"%d","src_ip":"10.0.0.%d","src_port":5353,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP"}`, n, n%8, n%250))
+	}
+	for _, path := range []string{"%Y/%m/%d.json", "%Y/%m/%d/{event_type}.json", "%Y/%m/%d/{event_type}.json.gz"} {
+		b.Run(path[len("%Y/%m/"):], func(b *testing.B) {
+			out, err := New(engine.Params{Address: filepath.Join(b.TempDir(), path), Options: values(nil), Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer out.Close()
+			for b.Loop() {
+				if n, err := out.Write(b.Context(), batch); n != len(batch) {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(batch)*b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+	b.Run("plain", func(b *testing.B) { // one file, nothing looked at
+		f, err := os.Create(filepath.Join(b.TempDir(), "x.json"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		var buf []byte
+		for b.Loop() {
+			buf = buf[:0]
+			for i := range batch {
+				buf = append(append(buf, batch[i].Body...), '\n')
+			}
+			if _, err := f.Write(buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(len(batch)*b.N)/b.Elapsed().Seconds(), "events/s")
+	})
+}

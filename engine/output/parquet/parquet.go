@@ -193,7 +193,7 @@ func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
 	if o.active == nil {
 		s, err := o.begin()
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("%s: %w", o.dir, err)
 		}
 		o.active = s
 	}

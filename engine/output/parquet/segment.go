@@ -138,10 +138,10 @@ func (o *output) leftovers(root *os.Root) (list []*segment, err error) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		id, ok := strings.CutPrefix(name, walPrefix)
-		if id, ok = strings.CutSuffix(id, walSuffix); !ok || !strings.HasPrefix(name, walPrefix) {
+		if !strings.HasPrefix(name, walPrefix) || !strings.HasSuffix(name, walSuffix) {
 			continue
 		}
+		id := strings.TrimSuffix(strings.TrimPrefix(name, walPrefix), walSuffix)
 		f, err := root.OpenFile(name, os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -69,9 +69,10 @@ type output struct {
 	conn    *sql.Conn // the only one
 	file    os.FileInfo
 	checked time.Time         // when the path was last compared with file
-	tables  map[string]*table // those whose schema was checked, by name in lower case
+	tables  map[string]*table // those whose schema was checked, by what the template made
 	rows    column.Reader
 	args    []any
+	name    []byte // of the table, as the template makes it
 
 	stop context.CancelFunc // of prune
 	wg   sync.WaitGroup

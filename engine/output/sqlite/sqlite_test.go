@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -195,6 +196,37 @@ func TestSQLiteGoesOnAfterALock(t *testing.T) {
 	}
 }
 
+func TestSQLiteSharesADatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	var wg sync.WaitGroup
+	for i := range 3 {
+		o := open(t, path, engine.Values{"keep_age": time.Hour, "prune_every": 10 * time.Millisecond})
+		wg.Go(func() {
+			for n := range 30 {
+				batch := []engine.Event{ev(`{"src_ip":"%d","n":%d}`, i, n), ev(`{"src_ip":"%d","timestamp":"2001-01-01T00:00:00Z"}`, i)}
+				for len(batch) > 0 { // as the engine does
+					done, err := o.Write(t.Context(), batch)
+					if err != nil && !strings.Contains(err.Error(), "locked") {
+						t.Errorf("got %v", err)
+						return
+					}
+					batch = batch[done:]
+				}
+			}
+		})
+	}
+	wg.Wait()
+	limit := time.Now().Add(time.Minute)
+	for ask(t, path, "SELECT count(*) FROM events WHERE time < 1000000000000000") != "0" {
+		if time.Now().After(limit) {
+			t.Fatal("old rows were not removed within a minute")
+		}
+	}
+	if got := ask(t, path, "SELECT count(*), count(DISTINCT event) FROM events; PRAGMA integrity_check"); got != "90|90\nok" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSQLiteTellsWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	notADB := filepath.Join(dir, "text.db")
@@ -222,6 +254,45 @@ func TestSQLiteTellsWhatIsWrong(t *testing.T) {
 		if _, err := New(engine.Params{Address: c.address, URI: c.address, Options: values(c.set)}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q %v: got %v, want %q", c.address, c.set, err, c.want)
 		}
+	}
+}
+
+func TestSQLiteTellsOfDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	o := open(t, path, nil)
+	for range 50 {
+		write(t, o, ev(`{"src_ip":"a","pad":"%s"}`, strings.Repeat("x", 500)))
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteAt(bytes.Repeat([]byte{0xa5}, int(info.Size())-2*4096), 2*4096)
+	f.Close()
+	out, err := New(engine.Params{Address: path, Options: values(nil), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	for range 2 {
+		if n, err := out.Write(t.Context(), []engine.Event{ev(`{"src_ip":"b"}`)}); n != 0 || err == nil || !strings.Contains(err.Error(), "damaged: save what can be read") {
+			t.Fatalf("got %d, %v", n, err)
+		}
+	}
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		t.Fatal(err)
+	}
+	out.(*output).checked = time.Time{}
+	write(t, out.(*output), ev(`{"src_ip":"b"}`))
+	if got := ask(t, path, "SELECT count(*) FROM events"); got != "1" {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -22,8 +22,8 @@ const (
 	Text              // the text of a string, the JSON of anything else
 	Int               // 64 bits
 	Float             // 64 bits
-	Bool              //
-	Time              // of an EVE timestamp
+	Bool
+	Time // of an EVE timestamp
 
 )
 

@@ -28,7 +28,12 @@ type part struct {
 	text string   // literal
 	time byte     // 'Y', 'm', ... of the time; 0 is none
 	path []string // of a field; nil is none
+
+	limit int // most bytes of the field's value
 }
+
+// maxElement is the most bytes between two separators: file systems take 255, and ours append to it.
+const maxElement = 240
 
 // directives are the strftime directives that are known: how they are written, and what they look like in a name.
 var directives = map[byte]struct{ layout, pattern string }{
@@ -83,7 +88,35 @@ func Parse(text, missing string, clean func(dst []byte, value string) []byte) (*
 		}
 	}
 	flush()
+	t.share()
 	return t, nil
+}
+
+// share gives each field as many bytes as its element has room for.
+func (t *Template) share() {
+	fixed, fields := 0, []int(nil)
+	end := func() {
+		for _, i := range fields {
+			t.parts[i].limit = max(1, min(MaxValue, (maxElement-fixed)/len(fields)))
+		}
+		fixed, fields = 0, nil
+	}
+	for i, p := range t.parts {
+		switch {
+		case p.path != nil:
+			fields = append(fields, i)
+		case p.time != 0:
+			fixed += len(directives[p.time].layout)
+		default:
+			for j, elem := range strings.Split(p.text, "/") {
+				if j > 0 {
+					end()
+				}
+				fixed += len(elem)
+			}
+		}
+	}
+	end()
 }
 
 // Timed reports whether the name depends on the time.
@@ -112,7 +145,7 @@ func (t *Template) Append(dst []byte, r *column.Reader, at time.Time) []byte {
 		case p.time != 0:
 			dst = at.AppendFormat(dst, directives[p.time].layout)
 		case p.path != nil:
-			dst = t.appendField(dst, r, p.path)
+			dst = t.appendField(dst, r, p)
 		default:
 			dst = append(dst, p.text...)
 		}
@@ -120,13 +153,22 @@ func (t *Template) Append(dst []byte, r *column.Reader, at time.Time) []byte {
 	return dst
 }
 
-func (t *Template) appendField(dst []byte, r *column.Reader, path []string) []byte {
-	v, _ := r.Value(&column.Column{Path: path, Type: column.Text})
+func (t *Template) appendField(dst []byte, r *column.Reader, p *part) []byte {
+	v, _ := r.Value(&column.Column{Path: p.path, Type: column.Text})
 	text, _ := v.(string)
-	if f := r.Find(path); text == "" || f.Kind >= lazyjson.Array {
-		return append(dst, t.missing...)
+	start := len(dst)
+	if f := r.Find(p.path); text == "" || f.Kind >= lazyjson.Array {
+		dst = append(dst, t.missing...)
+	} else {
+		dst = t.clean(dst, text)
 	}
-	return t.clean(dst, text)
+	if end := start + p.limit; len(dst) > end {
+		for end > start+1 && !utf8.RuneStart(dst[end]) {
+			end--
+		}
+		dst = dst[:end]
+	}
+	return dst
 }
 
 // Behind returns the template without the first n bytes of what Fixed returns.
@@ -159,7 +201,7 @@ func (t *Template) Pattern(value string) *regexp.Regexp {
 		case p.time != 0:
 			b.WriteString(directives[p.time].pattern)
 		case p.path != nil:
-			b.WriteString("(?:" + value + "|" + regexp.QuoteMeta(t.missing) + ")")
+			b.WriteString("(?:" + value + "|" + regexp.QuoteMeta(t.missing[:min(len(t.missing), p.limit)]) + ")")
 		default:
 			b.WriteString(regexp.QuoteMeta(p.text))
 		}

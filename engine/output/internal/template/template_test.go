@@ -43,6 +43,25 @@ func TestTemplateMakesNames(t *testing.T) {
 	}
 }
 
+func TestTemplateFitsIntoAFileName(t *testing.T) {
+	body := `{"a":"` + strings.Repeat("é", 300) + `"}`
+	for _, text := range []string{"{a}-{a}-{a}-{a}.json.gz", "x/{a}{a}{a}/{a}-%F.json", strings.Repeat("y", 230) + "{a}{a}", strings.Repeat("{a}", 100)} {
+		got := expand(t, text, body, CleanFile)
+		for elem := range strings.SplitSeq(got, "/") {
+			if len(elem) > 255 || !utf8.ValidString(got) && !strings.HasPrefix(text, "yyy") && !strings.HasPrefix(text, "{a}{a}{a}{a}") {
+				t.Errorf("%.30s: %d bytes: %q", text, len(elem), elem)
+			}
+		}
+		tm, err := Parse(text, "_unknown", CleanFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(got, "\xc3") && !tm.Pattern(FilePart).MatchString(got) {
+			t.Errorf("%.30s: the pattern does not match %q", text, got)
+		}
+	}
+}
+
 func TestParseRefusesBadTemplates(t *testing.T) {
 	for _, text := range []string{"%", "%q", "{a", "a}", "{}", "{a..b}"} {
 		if _, err := Parse(text, "x", CleanFile); err == nil {
