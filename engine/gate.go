@@ -146,11 +146,13 @@ func (g *gate) waitIdle(ctx context.Context) error {
 // over reports whether more is queued than the inputs alone may queue.
 func (g *gate) over() bool { return g.queued.Load() > 2*int64(g.limit) || g.queuedB.Load() > 4*g.bytes }
 
-// turn waits until sh may handle an event that has travelled hops stages.
+// turn waits until a shard, whose head says so, may handle an event that has travelled hops stages. Its last event may have
+// travelled further: who waits for that one looks again.
 func (g *gate) turn(ctx context.Context, hops int32) {
 	if !g.over() {
 		return
 	}
+	g.progress()
 	stop := context.AfterFunc(ctx, g.wakeAll)
 	defer stop()
 	g.mu.Lock()
