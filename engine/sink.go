@@ -220,7 +220,7 @@ func remedy(err error) string {
 	case errors.Is(err, syscall.EROFS):
 		return "mount the file system for writing"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "start what reads this socket"
+		return "start the server or program that reads there, or correct the uri"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return "make it, start what makes it, or correct the uri"
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
