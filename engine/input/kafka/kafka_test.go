@@ -365,7 +365,7 @@ func TestStaticMember(t *testing.T) {
 	a := begin(t, address, engine.Values{"instance_id": "a"}, false)
 	b := begin(t, address, engine.Values{"instance_id": "b"}, false)
 	test.WaitFor(t, "both", func() bool {
-		return b.Count("partitions_taken_total").Load() == 2 && a.Count("partitions_taken_total").Load() >= 2
+		return b.Count("partitions_taken_total").Load() >= 2 && a.Count("partitions_taken_total").Load() >= 2 // who came first had all
 	})
 	before := a.Count("partitions_taken_total").Load()
 	b.stop()
