@@ -173,6 +173,7 @@ type reader struct {
 	mu      sync.Mutex
 	records []engine.Record
 	held    []func()
+	sizes   []int // of the batches held
 }
 
 func read(t testing.TB, kind engine.InputKind, uri string, o engine.Values, hold bool) *reader {
@@ -208,7 +209,7 @@ func (r *reader) emit(ctx context.Context, b engine.Batch) error {
 	r.records = append(r.records, b.Records...)
 	hold := r.hold
 	if hold && b.Done != nil {
-		r.held = append(r.held, b.Done)
+		r.held, r.sizes = append(r.held, b.Done), append(r.sizes, len(b.Records))
 	}
 	r.mu.Unlock()
 	if !hold && b.Done != nil {

@@ -76,6 +76,9 @@ func (s *stream) read(ctx context.Context, c *link.Link, emit engine.EmitFunc) e
 			break
 		}
 		last = entries[len(entries)-1].ID
+		if entries, err = s.bury(ctx, c, entries); err != nil {
+			return err
+		}
 		if err := s.emit(ctx, s.others(entries), emit); err != nil {
 			return err
 		}
@@ -121,7 +124,10 @@ func (s *stream) takeOver(ctx context.Context, c *link.Link, emit engine.EmitFun
 		if err != nil {
 			return err
 		}
-		s.gone.Add(int64(deleted))
+		s.gone.Add(int64(deleted)) // the server has removed them
+		if entries, err = s.bury(ctx, c, entries); err != nil {
+			return err
+		}
 		if entries = s.others(entries); len(entries) > 0 {
 			s.claimed.Add(int64(len(entries)))
 			s.log.Info("took over entries that another consumer has not finished", "stream", s.key, "group", s.group, "entries", len(entries))
@@ -205,25 +211,33 @@ func (s *stream) others(entries []goredis.XMessage) []goredis.XMessage {
 	return slices.DeleteFunc(entries, func(m goredis.XMessage) bool { return s.flying[m.ID] || slices.Contains(s.acks, m.ID) })
 }
 
-// emit hands entries on. Those that were deleted meanwhile are acknowledged.
+// bury acknowledges and counts the entries that were deleted from the stream, and returns the others. How many they are the server
+// says, which may have removed some already, as XAUTOCLAIM does.
+func (s *stream) bury(ctx context.Context, c *link.Link, entries []goredis.XMessage) ([]goredis.XMessage, error) {
+	var ids []string
+	entries = slices.DeleteFunc(entries, func(m goredis.XMessage) bool {
+		if m.Values == nil {
+			ids = append(ids, m.ID)
+		}
+		return m.Values == nil
+	})
+	if len(ids) == 0 {
+		return entries, nil
+	}
+	n, err := c.XAck(ctx, s.key, s.group, ids...).Result()
+	s.gone.Add(n)
+	return entries, err
+}
+
+// emit hands entries on.
 func (s *stream) emit(ctx context.Context, entries []goredis.XMessage, emit engine.EmitFunc) error {
 	records := make([]engine.Record, 0, len(entries))
 	ids := make([]string, 0, len(entries))
-	var deleted []string
 	for i := range entries {
-		if entries[i].Values == nil {
-			deleted = append(deleted, entries[i].ID)
-			continue
-		}
 		records = append(records, s.entry(&entries[i]))
 		ids = append(ids, entries[i].ID)
 	}
 	s.mu.Lock()
-	if len(deleted) > 0 {
-		s.gone.Add(int64(len(deleted)))
-		s.acks = append(s.acks, deleted...)
-		poke(s.wake)
-	}
 	for _, id := range ids {
 		s.flying[id] = true
 	}
