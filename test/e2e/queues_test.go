@@ -148,6 +148,7 @@ outputs = { {tag = "out", uri = "redis://`+s.socket()+`", key = "suricata", type
 		return len(seen)
 	}
 	b.until("all events", func() bool { return distinct() == n })
+	b.until("the list of the killed process to be taken over", func() bool { return s.cli("SCARD", "{suricata}:dragonfly") == "1" })
 	a.stop()
 	b.stop()
 	if keys := s.cli("KEYS", "*"); keys != "" {
