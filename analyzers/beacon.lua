@@ -1,11 +1,16 @@
 -- Reports clients that call the same service at even intervals, as implants do.
 -- Takes: flow, of TCP and UDP. Other types pass.
--- Emits: every event to default_analyzer, unchanged; a notice "beacon" to default_output, once per client and service.
+-- Emits: every event to default_analyzer, unchanged; a notice "beacon" to default_output, once per client and
+--   service in QUIET seconds.
 --
--- Of the starts of flows from one src_ip to one dest_ip and port it keeps the mean interval and the mean deviation
--- from it. From COUNT intervals of at least SHORTEST seconds on, a deviation below JITTER of the mean is a beacon.
--- Software that asks for updates or the time is one, too: list its ports in IGNORE. With several workers
--- use shard_by = {"src_ip", "dest_ip"}. Bounded: the PAIRS pairs seen last are known.
+-- Of the starts of flows from one src_ip to one dest_ip and port it keeps the last KEEP intervals. Their median is the period,
+-- and the median of their distances to it, divided by it, the jitter: both are not moved by a call that failed or a host that
+-- slept. From COUNT intervals on a jitter below JITTER is a beacon, from MANY on one below LOOSE, which finds implants that
+-- wait up to half a period less (by chance calls have 0.7). Flows that start less than SHORTEST seconds after another are the
+-- same call. The notice has the interval and the deviation in seconds, the jitter, and the median of the bytes sent; a period
+-- of equal bytes is the more suspicious.
+-- Software that asks for updates or the time is one, too: list its ports in IGNORE, its networks in ALLOWED. With several
+-- workers use shard_by = {"src_ip", "dest_ip"}. Bounded: the PAIRS pairs seen last are known, with KEEP numbers each.
 --
 -- Example config:
 -- default_analyzer = "write"
@@ -40,62 +45,95 @@
 --   "proto":"TCP","flow":{"start":"2026-11-20T08:05:00.0+0000"}}
 -- notices {"event_type":"notice","src_ip":"192.0.2.1","dest_ip":"203.0.113.9","dest_port":443,\
 --   "proto":"TCP","notice":{"name":"beacon","message":"every 60.0 s to 203.0.113.9:443/TCP",\
---   "interval":"*","deviation":"*","flows":7}}
+--   "interval":60,"deviation":0,"jitter":0,"flows":7}}
 -- write {"event_type":"flow","src_ip":"192.0.2.1","dest_ip":"203.0.113.9","dest_port":443,\
 --   "proto":"TCP","flow":{"start":"2026-11-20T08:06:00.0+0000"}}
 
 local eve = require 'lib/eve'
 
-local COUNT = 6 -- intervals
+local COUNT, MANY = 6, 16 -- intervals
+local JITTER, LOOSE = 0.1, 0.2 -- share of the period
+local KEEP = 24 -- intervals, at least MANY
 local SHORTEST = 5 -- seconds
-local JITTER = 0.1
+local QUIET = 86400 -- seconds
 local IGNORE = { [53] = true, [123] = true } -- dest_port
+local ALLOWED = nil -- destinations, such as {"192.0.2.0/24"}
 local PAIRS = 5000
 
-local pairs_of = sketch.lru(PAIRS) -- {last=, n=, mean=, dev=} by client and service; times in seconds
+local allowed = ALLOWED and net.cidr(ALLOWED)
+local pairs_of = sketch.lru(PAIRS) -- by client and service: see begin
 
-local function report(event, p)
-  local message = ("every %.1f s to %s"):format(p.mean, eve.service(event))
-  local notice = eve.notice(event, "beacon", message)
-  notice.notice.interval, notice.notice.deviation, notice.notice.flows = p.mean, p.dev, p.n + 1
+-- begin is the state of a pair: last and told are times in seconds, gaps and sizes rings of the last KEEP, n counts them all.
+local function begin(now)
+  return {last = now, n = 0, gaps = {}, sizes = {}}
+end
+
+local function median(list)
+  table.sort(list)
+  local half = math.floor(#list / 2)
+  if #list % 2 == 1 then return list[half + 1] end
+  return (list[half] + list[half + 1]) / 2
+end
+
+-- spread returns the median of a list and the median of the distances to it.
+local function spread(list)
+  local sorted, distances = {}, {}
+  for i = 1, #list do sorted[i] = list[i] end
+  local middle = median(sorted)
+  for i = 1, #list do distances[i] = math.abs(list[i] - middle) end
+  return middle, median(distances)
+end
+
+local function round(x) return math.floor(x * 1000 + 0.5) / 1000 end
+
+local function report(event, p, period, deviation)
+  local notice = eve.notice(event, "beacon", ("every %.1f s to %s"):format(period, eve.service(event)))
+  local found = notice.notice
+  found.interval, found.deviation, found.jitter, found.flows = round(period), round(deviation), round(deviation / period), p.n + 1
+  if #p.sizes > 0 then found.bytes = spread(p.sizes) end
   dragonfly.output_event(default_output, notice)
 end
 
--- note adds an interval to the means; from the second on both are known.
-local function note(p, interval)
-  p.n = p.n + 1
-  p.mean = p.mean + (interval - p.mean) / p.n
-  p.dev = p.dev + (math.abs(interval - p.mean) - p.dev) / p.n
+-- judge looks at the intervals when there are enough, and then at every fourth.
+local function judge(event, p, now)
+  if p.n < COUNT or p.n > COUNT and p.n % 4 > 0 or p.told and now - p.told < QUIET then return end
+  local period, deviation = spread(p.gaps)
+  local jitter = deviation / period
+  if jitter < JITTER or p.n >= MANY and jitter < LOOSE then
+    p.told = now
+    report(event, p, period, deviation)
+  end
 end
 
-local function look(event, start)
+local function look(event, flow)
+  local start = flow.start
   local now = type(start) == "string" and dragonfly.date2epoch(start)
-  if not now then
+  if not now or allowed and allowed:contains(event.dest_ip) then
     return
   end
   local key = eve.pair(event)
   local p = pairs_of:get(key)
   if not p then
-    pairs_of:put(key, { last = now, n = 0, mean = 0, dev = 0 })
+    pairs_of:put(key, begin(now))
     return
   end
   local interval = now - p.last
   if interval < SHORTEST then -- the same call, or one that ended late
     return
   end
-  p.last = now
-  note(p, interval)
-  if p.n >= COUNT and not p.told and p.dev < JITTER * p.mean then
-    p.told = true
-    report(event, p)
+  local place = p.n % KEEP + 1
+  p.last, p.n, p.gaps[place] = now, p.n + 1, interval
+  if type(flow.bytes_toserver) == "number" then
+    p.sizes[#p.sizes < KEEP and #p.sizes + 1 or place] = flow.bytes_toserver
   end
+  judge(event, p, now)
 end
 
 function loop(event)
   if event.event_type == "flow" then
     local flow, port = event.flow, event.dest_port
     if type(flow) == "table" and port and not IGNORE[port] then
-      look(event, flow.start)
+      look(event, flow)
     end
   end
   dragonfly.analyze_event(default_analyzer, event)

@@ -71,3 +71,17 @@ func TestCaptureStatsWithoutInputs(t *testing.T) {
 		t.Errorf("got %v %v", out.Emitted, err)
 	}
 }
+
+// Calls of the module leave a script without the cost of a time limit; a function of that name in another table does not.
+func TestAnalysisKnowsCapture(t *testing.T) {
+	f := func(source string, want bool) {
+		t.Helper()
+		c, err := compileScript("a.lua", source)
+		if err != nil || c.mayLoop != want {
+			t.Errorf("%s: got %v, %v", source, c != nil && c.mayLoop, err)
+		}
+	}
+	f(`function loop(e) e.x = dragonfly.capture.stats("a").frames end`, false)
+	f(`local capture = require 'dragonfly.capture' function loop(e) e.x = capture.stats("a").frames end`, false)
+	f(`function loop(e) e.x = other.capture.stats("a").frames end`, true)
+}
