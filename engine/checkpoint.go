@@ -36,7 +36,8 @@ type Position struct {
 	Born           int64  `json:"born,omitempty"`  // when the file was made, in ns; 0 is unknown. Only compared for equality
 	Mark           uint32 `json:"mark,omitempty"`  // checksum of the bytes before Offset; 0 is unknown
 
-	Earlier bool `json:"-"` // from the file: it was not read since this process began
+	Size    int64 `json:"size,omitempty"` // of a capture, whose Offset counts events: bytes of the file when it was metered
+	Earlier bool  `json:"-"`              // from the file: it was not read since this process began
 }
 
 // Checkpoints remembers the positions of all inputs, by tag. It is safe for all goroutines.

@@ -1,13 +1,11 @@
 package luabind
 
 import (
-	"bytes"
-	"crypto/sha1"
-	"encoding/base64"
-	"encoding/binary"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"dragonfly/engine/communityid"
 )
 
 // flowTuple is what Community ID v1 is made of (github.com/corelight/community-id-spec).
@@ -30,12 +28,6 @@ var protoNumbers = map[string]uint8{
 	"pim": 103, "vrrp": 112, "l2tp": 115, "sctp": protoSCTP, "udplite": 136,
 }
 
-// icmpPairs are the types of ICMP and ICMPv6 that have a counterpart: request and answer share an ID.
-var (
-	icmpPairs  = map[int]int{8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
-	icmp6Pairs = map[int]int{128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 139: 140, 140: 139, 144: 145, 145: 144}
-)
-
 func (f *flowTuple) addresses(src, dest string) bool {
 	if len(src) > maxAddress || len(dest) > maxAddress {
 		return false
@@ -57,9 +49,7 @@ func (f *flowTuple) protocol(text string) (ok bool) {
 
 func (f *flowTuple) isICMP() bool { return f.proto == protoICMP || f.proto == protoICMP6 }
 
-func (f *flowTuple) hasPorts() bool {
-	return f.isICMP() || f.proto == protoTCP || f.proto == protoUDP || f.proto == protoSCTP
-}
+func (f *flowTuple) hasPorts() bool { return communityid.HasPorts(f.proto) }
 
 func (f *flowTuple) ports(src, dest int) { f.srcPort, f.destPort = src, dest }
 
@@ -74,17 +64,10 @@ func portNumber(text string) int {
 
 // communityID returns the ID; ok is false if a port is missing that it needs.
 func (f *flowTuple) communityID() (id string, ok bool) {
-	src, dest, sport, dport := f.src.AsSlice(), f.dest.AsSlice(), f.srcPort, f.destPort
-	oneWay := false
-	if f.isICMP() {
-		pairs := icmpPairs
-		if f.proto == protoICMP6 {
-			pairs = icmp6Pairs
-		}
-		if answer, has := pairs[sport]; has {
-			dport = answer
-		} else {
-			oneWay = true
+	sport, dport := f.srcPort, f.destPort
+	if f.isICMP() && sport >= 0 && sport < 256 && dport < 0 {
+		if answer, has := communityid.Answer(f.proto, uint8(sport)); has {
+			dport = int(answer)
 		}
 	}
 	if !f.hasPorts() {
@@ -93,16 +76,5 @@ func (f *flowTuple) communityID() (id string, ok bool) {
 	if sport < 0 || dport < 0 {
 		return "", false
 	}
-	if c := bytes.Compare(src, dest); !oneWay && (c > 0 || c == 0 && sport > dport) {
-		src, dest, sport, dport = dest, src, dport, sport
-	}
-	buf := make([]byte, 0, 2+2*16+2+4)
-	buf = binary.BigEndian.AppendUint16(buf, f.seed)
-	buf = append(append(append(buf, src...), dest...), f.proto, 0)
-	if f.hasPorts() {
-		buf = binary.BigEndian.AppendUint16(buf, uint16(sport))
-		buf = binary.BigEndian.AppendUint16(buf, uint16(dport))
-	}
-	sum := sha1.Sum(buf)
-	return "1:" + base64.StdEncoding.EncodeToString(sum[:]), true
+	return string(communityid.Append(nil, f.seed, f.proto, f.src.AsSlice(), f.dest.AsSlice(), uint16(sport), uint16(dport))), true
 }

@@ -20,16 +20,18 @@ var allowed = map[string][]string{
 	"engine/domain":   {"golang.org/x/net/publicsuffix"},
 	"engine/packet":   {"dragonfly/engine/packet", "github.com/gopacket/", "github.com/klauspost/compress/"},
 	"engine/app":      {"dragonfly/engine/packet", "dragonfly/engine/lazyjson", "golang.org/x/crypto/"},
-	"engine/flow":     {"dragonfly/engine/packet", "dragonfly/engine/app", "dragonfly/engine/flow/"},
+	"engine/flow":     {"dragonfly/engine/packet", "dragonfly/engine/app", "dragonfly/engine/communityid", "dragonfly/engine/flow/"},
 	"engine/input":    {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/input/lines", "dragonfly/engine/input/internal/", "dragonfly/engine/packet", "dragonfly/engine/packet/", "dragonfly/engine/flow", "dragonfly/engine/app", "github.com/", "golang.org/"},
 	"engine/output":   {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/output/internal/", "github.com/", "golang.org/"},
 	"engine/sketch":   {},
 	"engine/durable":  {},
 	"engine/model":    {},
 	"engine/store":    {"dragonfly/engine/durable", "dragonfly/engine/sketch", "dragonfly/engine/store", "github.com/redis/"},
-	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/sketch", "dragonfly/engine/domain", "dragonfly/engine/model", "dragonfly/engine/store", "github.com/", "golang.org/"},
+	"luabind":         {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/communityid", "dragonfly/engine/sketch", "dragonfly/engine/domain", "dragonfly/engine/model", "dragonfly/engine/store", "github.com/", "golang.org/"},
 	"cmd":             {"dragonfly/", "golang.org/", "github.com/landlock-lsm/"},
 	"test":            {"dragonfly/", "github.com/", "golang.org/"},
+
+	"engine/communityid": {},
 }
 
 func TestImportTable(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/input/dummy"
 	infile "dragonfly/engine/input/file"
+	inpcap "dragonfly/engine/input/pcap"
 	"dragonfly/engine/input/stdin"
 	"dragonfly/engine/input/tail"
 	inunix "dragonfly/engine/input/unix"
@@ -21,6 +22,7 @@ var inputs = map[string]engine.InputKind{
 	"dummy":    dummy.Kind,
 	"file":     infile.Kind,
 	"ipc":      inunixgram.Kind,
+	"pcap":     inpcap.Kind,
 	"stdin":    stdin.Kind,
 	"tail":     tail.Kind,
 	"unix":     inunix.Kind,

@@ -2,13 +2,16 @@
 package flow
 
 import (
+	"encoding/json"
 	"time"
+	"unsafe"
 
 	"dragonfly/engine/app"
 	"dragonfly/engine/packet"
 )
 
-// Timeouts are the idle times after which a flow of one protocol has ended.
+// Timeouts are the idle times after which a flow of one protocol has ended, in whole seconds. Zero values are Suricata's
+// defaults: TCP 60 s, 600 s, 60 s; all others 30 s, 300 s.
 type Timeouts struct {
 	New, Established, Closed time.Duration // Closed: TCP only
 }
@@ -18,24 +21,251 @@ type Config struct {
 	TCP, UDP, ICMP, Other Timeouts
 	Active                time.Duration // a flow that lasts longer is reported and begins anew; 0 is never, as in Suricata
 	VLAN                  bool          // tags are part of the flow key
-	MaxFlows              int           // how many are kept at most; above that the least useful is evicted
+	MaxFlows              int           // how many are kept at most; above that the least useful is evicted. 0: DefaultMaxFlows
 	Interface             string        // in_iface of the events; "" for capture files, whose events have pcap_cnt
 	Features              string        // "", "nfstream" or "cic"
 	App                   app.Config
 	Seed                  uint16 // of community ids
+	EndReason             bool   // flow events have flow.end_reason, a number as in RFC 5102 (flowEndReason)
 }
 
+const entryBytes = int(unsafe.Sizeof(entry{}))
+
+// DefaultMaxFlows is how many flows fit into 256 MiB, without their application layer.
+const DefaultMaxFlows = 256 << 20 / (entryBytes + 8)
+
+// Classes of protocols with timeouts of their own.
+const (
+	classTCP = iota
+	classUDP
+	classICMP
+	classOther
+	classes
+)
+
 // Meter is one shard of the flow table. It belongs to one goroutine. Time comes from the packets, or from Advance.
-type Meter struct{}
+type Meter struct {
+	config      Config
+	emit        func(event []byte)
+	table       *table
+	queues      [states]queue
+	wheel       wheel
+	timeouts    [classes][states]int64 // seconds
+	now         int64                  // the latest time of a packet or of Advance
+	counts      counts
+	sides       []side           // by entry.side; 0 is not used
+	spare       []uint32         // unused sides
+	names       []string         // of protocols, by entry.protocols; the first is ""
+	found       func(*app.Event) // appEvent, made once
+	syn         packet.Packet    // of a handshake that is shown later
+	asking      *entry           // the flow whose application layer is being asked
+	packet      *packet.Packet   // that it is asked about; nil at the end of the flow
+	out         []byte           // the event being written
+	iface       string           // as a member
+	newFeatures func() Features  // nil if none are wanted
+	day         daytime
+}
 
-// New returns a meter. emit gets each event, one JSON object without a line end; the slice is valid during the call.
-func New(c Config, emit func(event []byte)) *Meter { return &Meter{} }
+// New returns a meter. emit gets each event, one JSON object without a line end; the slice is valid during the call, and emit
+// must not call the meter.
+func New(c Config, emit func(event []byte)) *Meter {
+	m := &Meter{config: c, emit: emit, table: newTable(), sides: make([]side, 1), names: []string{""}}
+	if c.Interface != "" {
+		name, _ := json.Marshal(c.Interface)
+		m.iface = `,"in_iface":` + string(name)
+	}
+	if m.config.MaxFlows <= 0 {
+		m.config.MaxFlows = DefaultMaxFlows
+	}
+	for class, t := range [classes]Timeouts{c.TCP, c.UDP, c.ICMP, c.Other} {
+		def := [states]int64{30, 300, 300}
+		if class == classTCP {
+			def = [states]int64{60, 600, 60}
+		}
+		for s, d := range [states]time.Duration{t.New, t.Established, t.Closed} {
+			if m.timeouts[class][s] = int64((d-1)/time.Second) + 1; d <= 0 {
+				m.timeouts[class][s] = def[s]
+			}
+		}
+	}
+	m.found, m.newFeatures = m.appEvent, featureKinds[c.Features]
+	return m
+}
 
-// Packet meters one packet.
-func (m *Meter) Packet(p *packet.Packet) {}
+func (m *Meter) class(proto uint8) int {
+	switch proto {
+	case packet.TCP:
+		return classTCP
+	case packet.UDP:
+		return classUDP
+	case packet.ICMP, packet.ICMPv6:
+		return classICMP
+	}
+	return classOther
+}
 
-// Advance ends the flows that are idle at now, nanoseconds since 1970. Packet does so too, with the time of its packet.
-func (m *Meter) Advance(now int64) {}
+// Packet meters one packet, after ending the flows that are idle at its time. Packets may come with a time before that of
+// others: such a packet never moves time back.
+func (m *Meter) Packet(p *packet.Packet) {
+	m.counts.packets++
+	if p.Time > m.now {
+		m.Advance(p.Time)
+	} else if !m.wheel.begun {
+		m.turn(seconds(p.Time))
+	}
+	if !meterable(p.Proto) {
+		m.counts.otherProtocol++
+		return
+	}
+	var k key
+	quoted := p.Proto == packet.ICMP && icmpError(p.ICMPType)
+	if !quoted {
+		k.of(p, m.config.VLAN)
+	} else if !k.ofQuoted(p, m.config.VLAN) {
+		m.counts.icmpErrors++
+		return
+	}
+	hash := k.hash(&m.table.seed)
+	i, e, dir := m.find(&k, uint32(hash))
+	if e != nil {
+		switch now := int64(seconds(p.Time)); {
+		case m.expires(e) < now:
+			m.end(i, e, endIdle)
+			e = nil
+		case quoted:
+		case p.Proto == packet.TCP && p.TCPFlags&(packet.SYN|packet.ACK|packet.RST|packet.FIN) == packet.SYN && e.tcp.reusable(p, dir):
+			m.end(i, e, endClosed)
+			e = nil
+		case m.config.Active > 0 && p.Time-e.start > int64(m.config.Active):
+			m.restart(e, p.Time)
+		}
+	}
+	if e == nil {
+		if quoted {
+			m.counts.icmpErrors++
+			return
+		}
+		i, e = m.add(&k, uint32(hash), p)
+		dir = app.ToServer
+	}
+	if quoted {
+		dir = app.ToClient
+		if p.Src == e.src {
+			dir = app.ToServer
+		}
+	}
+	if p.Time > e.last {
+		e.last = p.Time
+	}
+	e.packets[dir]++
+	e.bytes[dir] += uint64(p.Bytes)
+	e.flags |= used
+	if m.newFeatures != nil {
+		m.measure(e, p, dir)
+	}
+	if !quoted {
+		m.follow(i, e, p, dir)
+	}
+}
 
-// Close reports all flows that are left, with the reason "shutdown".
-func (m *Meter) Close() {}
+// follow lets the packet change the state of its flow, and shows it to the application layer.
+func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
+	accepted := true
+	if p.Proto == packet.TCP {
+		before, next := e.tcp.state, e.tcp.next(dir)
+		accepted = e.tcp.packet(p, dir, e.flags&isV6 != 0)
+		if accepted && p.PayloadLen > 0 && after(p.Seq, next+regionGap) {
+			e.flags |= farToServer << dir
+		}
+		if e.tcp.state != before {
+			m.become(i, e, e.tcp.flowState(e.state))
+		}
+	} else {
+		e.flags |= seenToServer << dir
+		if e.state == stateNew && e.flags&(seenToServer|seenToClient) == seenToServer|seenToClient {
+			m.become(i, e, stateEstablished)
+		}
+	}
+	if e.side != 0 || e.flags&wantsApp != 0 && p.PayloadLen > 0 {
+		m.show(e, p, dir, accepted || p.Proto == packet.TCP && p.TCPFlags&packet.SYN != 0)
+	}
+}
+
+// find returns the entry that k belongs to, nil if there is none.
+func (m *Meter) find(k *key, hash uint32) (uint32, *entry, app.Dir) {
+	for i := *m.table.head(hash); i != 0; {
+		e := m.table.at(i)
+		if e.hash == hash {
+			if dir, ok := e.matches(k); ok {
+				return i, e, dir
+			}
+		}
+		i = e.next
+	}
+	return 0, nil, 0
+}
+
+// add makes a flow that begins with p.
+func (m *Meter) add(k *key, hash uint32, p *packet.Packet) (uint32, *entry) {
+	for m.table.count >= m.config.MaxFlows {
+		m.evict()
+	}
+	i, e := m.table.insert(hash)
+	e.src, e.dst, e.sport, e.dport, e.proto, e.depth = *k.src, *k.dst, k.sport, k.dport, k.proto, k.depth
+	e.vlan, e.vlans, e.tunnel, e.icmpCode = p.VLAN, min(p.VLANs, packet.MaxVLANs), p.Tunnel, p.ICMPCode
+	e.start, e.last = p.Time, p.Time
+	if k.v6 {
+		e.flags |= isV6
+	}
+	if e.proto == packet.UDP || e.proto == packet.TCP {
+		e.flags |= wantsApp
+	}
+	m.counts.flows++
+	m.enqueue(i, e)
+	m.arm(i, e)
+	return i, e
+}
+
+// restart reports e as it is, and lets it go on as a flow that begins at now.
+func (m *Meter) restart(e *entry, now int64) {
+	m.counts.ended[endActive]++
+	m.counts.flows++
+	m.flowEvent(e, endActive)
+	m.counts.reported += e.packets[0] + e.packets[1]
+	e.start, e.last, e.packets, e.bytes = now, now, [2]uint64{}, [2]uint64{}
+	if e.side != 0 {
+		m.sides[e.side].features = nil
+	}
+}
+
+// end reports a flow and forgets it.
+func (m *Meter) end(i uint32, e *entry, why ending) {
+	m.endApp(e)
+	m.counts.ended[why]++
+	m.counts.reported += e.packets[0] + e.packets[1]
+	m.flowEvent(e, why)
+	m.leave(e)
+	m.disarm(e)
+	m.dequeue(e)
+	m.table.remove(i)
+}
+
+// Advance ends the flows that are idle at now, nanoseconds since 1970. Packet does so too, with the time of its packet. A time
+// before the latest is ignored.
+func (m *Meter) Advance(now int64) {
+	if now <= m.now && m.wheel.begun {
+		return
+	}
+	m.now = max(m.now, now)
+	m.turn(seconds(now))
+}
+
+// Close reports all flows that are left, with the reason "shutdown", in the order in which they were made as far as that is
+// known. The meter can be used again.
+func (m *Meter) Close() {
+	for i := uint32(1); i < m.table.top; i++ {
+		if e := m.table.at(i); e.flags&alive != 0 {
+			m.end(i, e, endClose)
+		}
+	}
+}

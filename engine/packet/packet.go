@@ -57,6 +57,7 @@ const (
 	IPIP   = 4
 	TCP    = 6
 	UDP    = 17
+	IPv6IP = 41 // 6in4, 6in6
 	GRE    = 47
 	ESP    = 50
 	ICMPv6 = 58
@@ -98,27 +99,31 @@ type Packet struct {
 	Time   int64  // of the frame; nanoseconds since 1970
 	Number uint64 // of the frame
 
+	Payload []byte // what was captured of the transport's payload: may be shorter than PayloadLen
+
+	TCPOptions []byte // of the TCP header, as captured
+
 	Src, Dst         Addr
 	SrcPort, DstPort uint16 // TCP, UDP, SCTP; else 0
 	Proto            uint8  // the transport's, after all extension headers
+	TCPFlags         uint8  // FIN ... CWR
 	V6               bool
 	VLANs            uint8 // how many of VLAN are set
-	VLAN             [MaxVLANs]uint16
-	Depth            uint8  // 0: the outermost packet of its frame; 1: in a tunnel; 2: in a tunnel in a tunnel ...
-	Tunnel           Tunnel // of the innermost tunnel around it
-	Fragments        uint16 // of how many fragments it was put together; 0: it was whole. Bytes then counts as Suricata does
 
 	// Bytes is what Suricata counts for a flow: the captured frame; of a packet in a tunnel the packet without the outer
-	// headers (with its own Ethernet header where the tunnel carries one). IPBytes is the total length as in the IP header.
+	// headers (with its own Ethernet header where the tunnel carries one, but for VXLAN). Of a packet that the capture cut
+	// off it is the length on the wire. IPBytes is the total length as in the IP header.
 	Bytes   uint32
 	IPBytes uint32
 
-	TCPFlags   uint8 // FIN ... CWR
-	Window     uint16
+	PayloadLen uint32 // of the transport's payload as the headers say
 	Seq, Ack   uint32
 	HeaderLen  uint16 // of IP with options and extensions, and transport, in bytes
-	PayloadLen uint32 // of the transport's payload as the headers say
-	Payload    []byte // what was captured of it: may be shorter
+	Window     uint16
+	VLAN       [MaxVLANs]uint16
+	Fragments  uint16 // of how many fragments it was put together; 0: it was whole. Bytes then counts as Suricata does
+	Depth      uint8  // 0: the outermost packet of its frame; 1: in a tunnel; 2: in a tunnel in a tunnel ...
+	Tunnel     Tunnel // of the innermost tunnel around it
 
 	ICMPType, ICMPCode uint8  // ICMP and ICMPv6
 	SPI                uint32 // ESP
@@ -127,7 +132,7 @@ type Packet struct {
 
 // Quoted is the packet that an ICMP error complains about, as far as the error repeats it.
 type Quoted struct {
-	Valid            bool
+	Valid            bool // the addresses are there, and of TCP and UDP the ports
 	Proto            uint8
 	Src, Dst         Addr
 	SrcPort, DstPort uint16

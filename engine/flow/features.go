@@ -1,0 +1,31 @@
+package flow
+
+import (
+	"dragonfly/engine/app"
+	"dragonfly/engine/packet"
+)
+
+// Features are what is computed of the packets of one flow. Package feature has them.
+type Features interface {
+	Add(p *packet.Packet, toClient bool) // called once per packet of the flow, in their order
+	Append(b []byte) []byte              // the member of the flow event, without a comma: `"features":{...}`
+}
+
+// featureKinds make them, by Config.Features.
+var featureKinds = map[string]func() Features{}
+
+// measure shows a packet to the features of its flow.
+func (m *Meter) measure(e *entry, p *packet.Packet, dir app.Dir) {
+	s := m.side(e)
+	if s.features == nil {
+		s.features = m.newFeatures()
+	}
+	s.features.Add(p, dir == app.ToClient)
+}
+
+func (m *Meter) appendFeatures(b []byte, e *entry) []byte {
+	if e.side == 0 || m.sides[e.side].features == nil {
+		return b
+	}
+	return m.sides[e.side].features.Append(append(b, ','))
+}
