@@ -7,7 +7,7 @@
 -- the kernel had no room for, reported above DROPPED of all frames; evicted are flows that ended before their time because
 -- the flow table was full, above EVICTED of the new ones. A flow with lost packets has too few bytes and may lack its
 -- end, its names, its server: read findings about the time of a loss with that in mind. The row in config.lua must have the
--- tag "capture-health", to which the timer goes.
+-- tag "capture-health", to which the timer goes, and one worker.
 --
 -- Example config:
 -- default_analyzer = "next"
@@ -27,7 +27,7 @@ local before -- the statistics of the last tick, by tag of input
 
 local function counts(stats)
   local flows = stats.flows or {}
-  return {frames = stats.frames or 0, dropped = stats.kernel_dropped or 0, new = flows.new or 0, evicted = flows.evicted or 0}
+  return {frames = stats.frames or 0, dropped = stats.kernel_dropped or 0, new = flows.total or 0, evicted = flows.evicted or 0}
 end
 
 local function report(finding, input, text)

@@ -307,7 +307,7 @@ func TestCaptureHealthTellsLosses(t *testing.T) {
 	frames, dropped, evicted := int64(1000), int64(500), int64(0)
 	s := loadWith(t, "..", "analyzers/capture-health.lua", func() []engine.InputStatistics {
 		return []engine.InputStatistics{{Tag: "eve"}, {Tag: "wire", Counters: []engine.Count{{Name: "frames_total", N: frames}, {Name: "kernel_dropped_total", N: dropped},
-			{Name: "flows_new_total", N: frames / 10}, {Name: "flows_evicted_total", N: evicted}}}}
+			{Name: "flows_total", N: frames / 10}, {Name: "flows_evicted_total", N: evicted}}}}
 	})
 	if len(s.out.Timers) != 1 || !s.out.Timers[0].Every || s.out.Timers[0].After != time.Minute || s.tags.byRoute[s.out.Timers[0].Route] != "capture-health" {
 		t.Fatalf("timers: %+v", s.out.Timers)

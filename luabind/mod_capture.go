@@ -13,7 +13,7 @@ func (s *script) captureModule() module {
 	return module{
 		Name: "dragonfly.capture",
 		Doc: "What the inputs of this process have counted since it began: to report a capture that loses packets. Every input is there, not only those that capture. " +
-			"A table `stats` of one input has its counters of /metrics, without _total: frames, packets, kernel_dropped ...; those called malformed_x and flows_x are in `stats.malformed.x` and `stats.flows.x` (malformed itself in `stats.malformed.total`). " +
+			"A table `stats` of one input has its counters of /metrics, without _total: frames, packets, kernel_dropped ...; those called flows_x are in `stats.flows.x`, flows itself in `stats.flows.total`, and what the packet decoder counts is in `stats.decoder.x`: malformed, ipv4_trunc_pkt ... " +
 			"`stats.events` is its ledger: {read, delivered, dropped, in_flight, dead_lettered = {reason = n}}. What an input does not count is nil.",
 		Funcs: []hostFunc{
 			{"stats", "stats([tag]) -> stats | nil", "The statistics of the input `tag`, nil if there is none; without tag the sums over all inputs. Tags compare without case.",
@@ -65,7 +65,7 @@ func (s *script) captureInputs(L *lua.LState) int {
 }
 
 // statsGroups are the counters that have a table of their own, by the beginning of their names.
-var statsGroups = [...]string{"malformed", "flows"}
+var statsGroups = [...]string{"decoder", "flows"}
 
 func statsTable(L *lua.LState, in *engine.InputStatistics) *lua.LTable {
 	t := L.CreateTable(0, len(in.Counters)+1)

@@ -37,8 +37,8 @@ func TestCaptureStatsShowsCountersByTag(t *testing.T) {
 	s.env.Statistics = func() []engine.InputStatistics {
 		return []engine.InputStatistics{
 			{Tag: "Wire", Account: engine.Account{Read: 7, Delivered: 4, Dropped: 1, InFlight: 1, DeadLettered: map[string]int64{"malformed": 1}},
-				Counters: []engine.Count{{Name: "frames_total", N: 100}, {Name: "kernel_dropped_total", N: 3}, {Name: "malformed_total", N: 2}, {Name: "malformed_ipv4_total", N: 2}, {Name: "flows_new_total", N: 9}}},
-			{Tag: "eve", Account: engine.Account{Read: 5}, Counters: []engine.Count{{Name: "flows_new_total", N: 1}}},
+				Counters: []engine.Count{{Name: "frames_total", N: 100}, {Name: "kernel_dropped_total", N: 3}, {Name: "decoder_malformed_total", N: 2}, {Name: "decoder_ipv4_trunc_pkt_total", N: 2}, {Name: "flows_total", N: 9}, {Name: "flows_evicted_total", N: 8}}},
+			{Tag: "eve", Account: engine.Account{Read: 5}, Counters: []engine.Count{{Name: "flows_total", N: 1}}},
 			{Tag: "wire", Account: engine.Account{Read: 1000}}, // the first row with a tag wins
 		}
 	}
@@ -53,10 +53,10 @@ func TestCaptureStatsShowsCountersByTag(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
-	f(`local s = c.stats("wire") assert(s.frames == 100 and s.kernel_dropped == 3 and s.malformed.ipv4 == 2 and s.malformed.total == 2 and s.flows.new == 9)`)
+	f(`local s = c.stats("wire") assert(s.frames == 100 and s.kernel_dropped == 3 and s.decoder.ipv4_trunc_pkt == 2 and s.decoder.malformed == 2 and s.flows.total == 9 and s.flows.evicted == 8)`)
 	f(`local e = c.stats("WIRE").events assert(e.read == 7 and e.delivered == 4 and e.dropped == 1 and e.in_flight == 1 and e.dead_lettered.malformed == 1)`)
 	f(`assert(c.stats("eve").frames == nil and c.stats("nobody") == nil)`)
-	f(`local s = c.stats() assert(s.frames == 100 and s.flows.new == 10 and s.events.read == 1012)`)
+	f(`local s = c.stats() assert(s.frames == 100 and s.flows.total == 10 and s.events.read == 1012)`)
 	f(`local n = 0 for tag, s in pairs(c.inputs()) do n = n + 1 end assert(n == 3 and c.inputs().eve.events.read == 5)`)
 	f(`assert(require("dragonfly.capture") == dragonfly.capture and not pcall(c.stats, {}))`)
 	f(`c.stats("wire").frames = 1 assert(c.stats("wire").frames == 100)`)

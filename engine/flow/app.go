@@ -67,6 +67,9 @@ func (m *Meter) turnAround(e *entry, conn *app.Conn) {
 	e.bytes[0], e.bytes[1] = e.bytes[1], e.bytes[0]
 	seen := e.flags & (seenToServer | seenToClient)
 	e.flags = e.flags&^(seenToServer|seenToClient) | seen>>1&seenToServer | seen<<1&seenToClient
+	if f := m.sides[e.side].features; f != nil {
+		f.Turn()
+	}
 }
 
 // handshake shows conn the SYNs that were not worth a Conn when they came. p is the packet that is now.

@@ -2,17 +2,22 @@ package flow
 
 import (
 	"dragonfly/engine/app"
+	"dragonfly/engine/flow/feature"
 	"dragonfly/engine/packet"
 )
 
 // Features are what is computed of the packets of one flow. Package feature has them.
 type Features interface {
 	Add(p *packet.Packet, toClient bool) // called once per packet of the flow, in their order
+	Turn()                               // the sender of the first packet was the server: directions are swapped, also of what was added
 	Append(b []byte) []byte              // the member of the flow event, without a comma: `"features":{...}`
 }
 
 // featureKinds make them, by Config.Features.
-var featureKinds = map[string]func() Features{}
+var featureKinds = map[string]func() Features{
+	"nfstream": func() Features { return feature.New(feature.NFStream) },
+	"cic":      func() Features { return feature.New(feature.CIC) },
+}
 
 // measure shows a packet to the features of its flow.
 func (m *Meter) measure(e *entry, p *packet.Packet, dir app.Dir) {

@@ -119,16 +119,15 @@ func (f *cic) tcp(p *packet.Packet, d *cicDir) {
 	}
 }
 
-// headerLen is the length of the transport header.
+// headerLen is the length of the transport header, with TCP's options.
 func headerLen(p *packet.Packet) uint32 {
-	ip := uint32(20)
-	if p.V6 {
-		ip = 40
+	switch p.Proto {
+	case packet.TCP:
+		return 20 + uint32(len(p.TCPOptions))
+	case packet.SCTP:
+		return 12
 	}
-	if uint32(p.HeaderLen) < ip {
-		return 0
-	}
-	return uint32(p.HeaderLen) - ip
+	return 8
 }
 
 func (f *cic) write(w *writer) {

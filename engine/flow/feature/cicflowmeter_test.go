@@ -8,7 +8,7 @@ import (
 
 // at makes a TCP packet with payload, ms after the flow's start.
 func at(ms int64, payload uint32, flags uint8, window uint16) packet.Packet {
-	return packet.Packet{Time: 1_700_000_000e9 + ms*1e6, Proto: packet.TCP, HeaderLen: 40, PayloadLen: payload, Bytes: 54 + payload, TCPFlags: flags, Window: window}
+	return packet.Packet{Time: 1_700_000_000e9 + ms*1e6, Proto: packet.TCP, PayloadLen: payload, Bytes: 54 + payload, TCPFlags: flags, Window: window}
 }
 
 // wantFeatures computes the cic vector of packets; back has one letter per packet, > for Fwd and < for Bwd.

@@ -43,7 +43,7 @@
 //
 //	Packet Length ..., Segment Size ..., Total Length ..., Flow Bytes/s, Average Packet Size, Subflow ... Bytes, bulks
 //	                       count the payload of the transport, as the headers state it: 0 for a bare ACK
-//	Header Length, Fwd Seg Size Min  transport header with options (8 for UDP)
+//	Header Length, Fwd Seg Size Min  transport header, of TCP with its options; 8 for UDP, ICMP, ESP
 //	IAT                    gaps between packets of the flow, or of one direction
 //	Flag Count             packets with this flag, both directions; Fwd/Bwd PSH/URG Flags: of one
 //	Down/Up Ratio          Bwd packets / Fwd packets, a fraction

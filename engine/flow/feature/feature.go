@@ -79,6 +79,17 @@ func (f *Features) Add(p *packet.Packet, toClient bool) {
 	}
 }
 
+// Turn swaps the directions of what was added: the sender of the first packet was the server.
+func (f *Features) Turn() {
+	if n := f.nf; n != nil {
+		n.dirs[0], n.dirs[1] = n.dirs[1], n.dirs[0]
+		n.early.back ^= 1<<n.early.n - 1
+	}
+	if c := f.cic; c != nil {
+		c.dirs[0], c.dirs[1] = c.dirs[1], c.dirs[0]
+	}
+}
+
 // Append appends one JSON member, `"features":{"bidirectional_packets":2, ...}`, to b. It changes nothing: the flow may go on.
 func (f *Features) Append(b []byte) []byte {
 	w := writer{b: append(b, `"features":{`...)}

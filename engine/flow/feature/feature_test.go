@@ -131,14 +131,11 @@ func randomPackets(r *rand.Rand, n int) (packets []packet.Packet, back []bool) {
 			dir = !dir
 		}
 		now += gaps[r.IntN(len(gaps))]
-		p := packet.Packet{Time: now, Proto: proto, PayloadLen: sizes[r.IntN(len(sizes))], HeaderLen: uint16(28 + 4*r.IntN(11)), Window: uint16(r.Uint32())}
-		if p.V6 = r.IntN(2) == 0; p.V6 {
-			p.HeaderLen += 20
-		}
+		p := packet.Packet{Time: now, Proto: proto, PayloadLen: sizes[r.IntN(len(sizes))], Window: uint16(r.Uint32())}
 		if proto == packet.TCP {
-			p.TCPFlags = uint8(r.Uint32())
+			p.TCPFlags, p.TCPOptions = uint8(r.Uint32()), make([]byte, 4*r.IntN(11))
 		}
-		p.Bytes = p.PayloadLen + uint32(p.HeaderLen) + 14
+		p.Bytes = p.PayloadLen + 54
 		packets, back = append(packets, p), append(back, dir)
 	}
 	return packets, back
@@ -160,7 +157,7 @@ func TestDeviationSurvivesLargeMeans(t *testing.T) {
 	var packets []packet.Packet
 	now := int64(0)
 	for i := range 1001 {
-		packets = append(packets, packet.Packet{Time: now, Proto: packet.UDP, Bytes: 4e9 + uint32(i%2), PayloadLen: 4e9 + uint32(i%2), HeaderLen: 28})
+		packets = append(packets, packet.Packet{Time: now, Proto: packet.UDP, Bytes: 4e9 + uint32(i%2), PayloadLen: 4e9 + uint32(i%2)})
 		now += 3600e9 + int64(i%2)*1000
 	}
 	got, _ := vector(t, NFStream, packets, make([]bool, len(packets)))
@@ -229,10 +226,10 @@ func FuzzFeatures(f *testing.F) {
 		now := int64(1.6e18)
 		for ; len(data) >= 16 && len(packets) < 200; data = data[16:] {
 			now += int64(int32(binary.BigEndian.Uint32(data))) * 7
-			p := packet.Packet{Time: now, PayloadLen: uint32(binary.BigEndian.Uint16(data[4:])), Bytes: binary.BigEndian.Uint32(data[6:]), HeaderLen: uint16(data[10]),
-				Proto: []uint8{packet.TCP, packet.UDP}[data[11]&1], V6: data[11]&2 != 0, Window: binary.BigEndian.Uint16(data[12:])}
+			p := packet.Packet{Time: now, PayloadLen: uint32(binary.BigEndian.Uint16(data[4:])), Bytes: binary.BigEndian.Uint32(data[6:]),
+				Proto: []uint8{packet.TCP, packet.UDP}[data[11]&1], Window: binary.BigEndian.Uint16(data[12:])}
 			if p.Proto == packet.TCP {
-				p.TCPFlags = data[14]
+				p.TCPFlags, p.TCPOptions = data[14], data[:data[10]&15]
 			}
 			packets, back = append(packets, p), append(back, data[15]&1 != 0)
 		}
@@ -252,4 +249,36 @@ func BenchmarkFeatures(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestTurnSwapsDirections adds half of a flow, turns it, and adds the rest: as if all had been added the other way round.
+func TestTurnSwapsDirections(t *testing.T) {
+	for seed := range uint64(50) {
+		packets, back := randomPackets(rand.New(rand.NewPCG(seed, 2)), 50)
+		for _, k := range []Kind{NFStream, CIC} {
+			turned, want := New(k), New(k)
+			for i := range packets {
+				if i == 10+int(seed) {
+					turned.Turn()
+				}
+				turned.Add(&packets[i], back[i] != (i < 10+int(seed)))
+				want.Add(&packets[i], back[i])
+			}
+			if len(packets) <= 10+int(seed) {
+				turned.Turn()
+			}
+			if got, want := string(turned.Append(nil)), string(want.Append(nil)); got != want {
+				t.Fatalf("seed %d:\ngot  %s\nwant %s", seed, got, want)
+			}
+		}
+	}
+}
+
+// TestHeadersAreThoseOfTheTransport: TCP's with its options.
+func TestHeadersAreThoseOfTheTransport(t *testing.T) {
+	syn := at(0, 0, packet.SYN, 1)
+	syn.TCPOptions = make([]byte, 20)
+	udp := packet.Packet{Proto: packet.UDP, HeaderLen: 28, PayloadLen: 5}
+	wantFeatures(t, "><>", map[string]float64{"fwd_header_length": 60, "fwd_seg_size_min": 20, "bwd_header_length": 20}, syn, at(1, 0, 0, 1), at(2, 0, 0, 1))
+	wantFeatures(t, "><", map[string]float64{"fwd_header_length": 8, "fwd_seg_size_min": 8, "bwd_header_length": 8}, udp, udp)
 }

@@ -68,11 +68,13 @@ func read(packets []packet.Packet, back []bool) (all []seen) {
 	last := int64(math.MinInt64)
 	for i, p := range packets {
 		last = max(last, p.Time)
-		ip := int64(20)
-		if p.V6 {
-			ip = 40
+		header := int64(8)
+		if p.Proto == packet.TCP {
+			header = 20 + int64(len(p.TCPOptions))
+		} else if p.Proto == packet.SCTP {
+			header = 12
 		}
-		all = append(all, seen{at: last, size: int64(p.Bytes), payload: int64(p.PayloadLen), header: max(0, int64(p.HeaderLen)-ip), back: back[i], p: p})
+		all = append(all, seen{at: last, size: int64(p.Bytes), payload: int64(p.PayloadLen), header: header, back: back[i], p: p})
 	}
 	return all
 }
