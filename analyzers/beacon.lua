@@ -3,12 +3,12 @@
 -- Emits: every event to default_analyzer, unchanged; a notice "beacon" to default_output, once per client and
 --   service in QUIET seconds.
 --
--- Of the starts of flows from one src_ip to one dest_ip and port it keeps the last KEEP intervals. Their median is the period,
--- and the median of their distances to it, divided by it, the jitter: both are not moved by a call that failed or a host that
--- slept. From COUNT intervals on a jitter below JITTER is a beacon, from MANY on one below LOOSE, which finds implants that
--- wait up to half a period less (by chance calls have 0.7). Flows that start less than SHORTEST seconds after another are the
--- same call. The notice has the interval and the deviation in seconds, the jitter, and the median of the bytes sent; a period
--- of equal bytes is the more suspicious.
+-- Of the starts of flows from one src_ip to one dest_ip and port it keeps the last KEEP intervals. Their median is the period.
+-- A beacon are COUNT intervals whose mean distance from it is below JITTER of it; or more of which 80 % are that near, so that
+-- calls that failed or a host that slept do not matter; or MANY of which 65 % are within LOOSE of it, as of implants that wait
+-- up to half a period less. Of random calls 1 in 10,000 pairs gets there by chance, of people's some. Flows that start
+-- less than SHORTEST seconds after another are the same call. The notice has the interval and the median deviation in seconds,
+-- the share of intervals that were near, and the median of the bytes sent: equal ones are the more suspicious.
 -- Software that asks for updates or the time is one, too: list its ports in IGNORE, its networks in ALLOWED. With several
 -- workers use shard_by = {"src_ip", "dest_ip"}. Bounded: the PAIRS pairs seen last are known, with KEEP numbers each.
 --
@@ -45,14 +45,15 @@
 --   "proto":"TCP","flow":{"start":"2026-11-20T08:05:00.0+0000"}}
 -- notices {"event_type":"notice","src_ip":"192.0.2.1","dest_ip":"203.0.113.9","dest_port":443,\
 --   "proto":"TCP","notice":{"name":"beacon","message":"every 60.0 s to 203.0.113.9:443/TCP",\
---   "interval":60,"deviation":0,"jitter":0,"flows":7}}
+--   "interval":60,"deviation":0,"near":1,"flows":7}}
 -- write {"event_type":"flow","src_ip":"192.0.2.1","dest_ip":"203.0.113.9","dest_port":443,\
 --   "proto":"TCP","flow":{"start":"2026-11-20T08:06:00.0+0000"}}
 
 local eve = require 'lib/eve'
 
 local COUNT, MANY = 6, 16 -- intervals
-local JITTER, LOOSE = 0.1, 0.2 -- share of the period
+local JITTER, LOOSE = 0.1, 0.25 -- shares of the period
+local MOST, SOME = 0.8, 0.65 -- shares of the intervals, for JITTER and LOOSE
 local KEEP = 24 -- intervals, at least MANY
 local SHORTEST = 5 -- seconds
 local QUIET = 86400 -- seconds
@@ -75,21 +76,33 @@ local function median(list)
   return (list[half] + list[half + 1]) / 2
 end
 
--- spread returns the median of a list and the median of the distances to it.
+-- spread returns the median of a list, the median and the mean of the distances to it.
 local function spread(list)
-  local sorted, distances = {}, {}
+  local sorted, distances, sum = {}, {}, 0
   for i = 1, #list do sorted[i] = list[i] end
   local middle = median(sorted)
-  for i = 1, #list do distances[i] = math.abs(list[i] - middle) end
-  return middle, median(distances)
+  for i = 1, #list do
+    distances[i] = math.abs(list[i] - middle)
+    sum = sum + distances[i]
+  end
+  return middle, median(distances), sum / #list
+end
+
+-- near returns the share of a list that lies within a distance of x.
+local function near(list, x, distance)
+  local n = 0
+  for i = 1, #list do
+    if math.abs(list[i] - x) <= distance then n = n + 1 end
+  end
+  return n / #list
 end
 
 local function round(x) return math.floor(x * 1000 + 0.5) / 1000 end
 
-local function report(event, p, period, deviation)
+local function report(event, p, period, deviation, share)
   local notice = eve.notice(event, "beacon", ("every %.1f s to %s"):format(period, eve.service(event)))
   local found = notice.notice
-  found.interval, found.deviation, found.jitter, found.flows = round(period), round(deviation), round(deviation / period), p.n + 1
+  found.interval, found.deviation, found.near, found.flows = round(period), round(deviation), round(share), p.n + 1
   if #p.sizes > 0 then found.bytes = spread(p.sizes) end
   dragonfly.output_event(default_output, notice)
 end
@@ -97,11 +110,12 @@ end
 -- judge looks at the intervals when there are enough, and then at every fourth.
 local function judge(event, p, now)
   if p.n < COUNT or p.n > COUNT and p.n % 4 > 0 or p.told and now - p.told < QUIET then return end
-  local period, deviation = spread(p.gaps)
-  local jitter = deviation / period
-  if jitter < JITTER or p.n >= MANY and jitter < LOOSE then
+  local period, deviation, mean = spread(p.gaps)
+  local share, enough = near(p.gaps, period, JITTER * period), MOST
+  if p.n >= MANY and share < MOST then share, enough = near(p.gaps, period, LOOSE * period), SOME end
+  if p.n > COUNT and share >= enough or p.n == COUNT and mean < JITTER * period then
     p.told = now
-    report(event, p, period, deviation)
+    report(event, p, period, deviation, share)
   end
 end
 

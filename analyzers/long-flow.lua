@@ -2,8 +2,8 @@
 -- Takes: flow events; others pass
 -- Emits: the event as it came, to default_analyzer; a finding, to default_output
 --
--- A connection that active_timeout cuts into pieces is one: a flow of the same ends and ports that starts within GAP seconds
--- of the end of the last one goes on with its time and bytes. Then the finding has the number of flows, and it comes again
+-- A connection that active_timeout cuts into pieces is one: a flow of the same ends and ports that starts before the idle
+-- timeout (GAP_TCP, GAP) after the end of the last one goes on with its time and bytes. Then the finding has the number of flows, and it comes again
 -- each time the time or the bytes have doubled. Destinations in ALLOWED (VPN, backups) are none. With several workers use
 -- shard_by = {"src_ip", "dest_ip"}. Bounded: the CONNECTIONS connections seen last that were cut.
 --
@@ -29,14 +29,14 @@
 
 local LONG = 3600 -- seconds
 local MUCH = 1e9 -- bytes to the server, more than ten times what came back
-local GAP = 60 -- seconds
+local GAP_TCP, GAP = 600, 300 -- seconds: the idle timeouts of flows
 local ALLOWED = nil -- destinations, such as {"192.0.2.0/24"}
 local CONNECTIONS = 20000
 
 local eve = require 'lib/eve'
 
 local allowed = ALLOWED and net.cidr(ALLOWED)
-local open = sketch.lru(CONNECTIONS) -- {ends, age, out, back, flows, next_age, next_out} by connection; ends in seconds
+local open = sketch.lru(CONNECTIONS) -- {starts, ends, age, out, back, flows, next_age, next_out} by connection; times in seconds
 
 local function number(x) return type(x) == "number" and x or 0 end
 
@@ -49,11 +49,13 @@ local function whole(event, flow)
   if not starts or not ends or type(event.src_port) ~= "number" then return c end
   local key = event.src_port .. " " .. eve.pair(event)
   local before = open:get(key)
-  if before and starts - before.ends <= GAP and starts >= before.ends - 1 then
-    c.age, c.out, c.back, c.flows = c.age + before.age, c.out + before.out, c.back + before.back, before.flows + 1
+  local gap = event.proto == "TCP" and GAP_TCP or GAP
+  if before and starts - before.ends <= gap and starts >= before.ends - 1 then
+    starts = before.starts
+    c.age, c.out, c.back, c.flows = math.floor(ends - starts), c.out + before.out, c.back + before.back, before.flows + 1
     c.next_age, c.next_out = before.next_age, before.next_out
   end
-  c.ends = ends
+  c.starts, c.ends = starts, ends
   open:put(key, c)
   return c
 end
