@@ -57,7 +57,7 @@ local MOST, SOME = 0.8, 0.65 -- shares of the intervals, for JITTER and LOOSE
 local KEEP = 24 -- intervals, at least MANY
 local SHORTEST = 5 -- seconds
 local QUIET = 86400 -- seconds
-local IGNORE = { [53] = true, [123] = true } -- dest_port
+local IGNORE = { [53] = true, [67] = true, [123] = true, [137] = true, [138] = true } -- dest_port: DNS, DHCP, NTP, NetBIOS
 local ALLOWED = nil -- destinations, such as {"192.0.2.0/24"}
 local PAIRS = 5000
 
@@ -122,7 +122,7 @@ end
 local function look(event, flow)
   local start = flow.start
   local now = type(start) == "string" and dragonfly.date2epoch(start)
-  if not now or allowed and allowed:contains(event.dest_ip) then
+  if not now or net.class(event.dest_ip) == "multicast" or allowed and allowed:contains(event.dest_ip) then
     return
   end
   local key = eve.pair(event)

@@ -338,3 +338,28 @@ func TestCaptureHealthTellsLosses(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// TestDNSTunnelInRealTraffic: a capture among these has one, and nothing else is reported.
+func TestDNSTunnelInRealTraffic(t *testing.T) {
+	s := loadShipped(t, "..", "dns-tunnel")
+	var got []map[string]any
+	eachEvent(t, "reference/eve/eve-mixed.json", func(line string) {
+		_, other := s.handle(strings.TrimSpace(line))
+		got = append(got, findings(t, other)...)
+	})
+	if len(got) != 1 || got[0]["domain"] != "tunnel.com" || got[0]["src_ip"] != "10.30.28.90" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestNoScansInUsualTraffic: nothing in these events scans.
+func TestNoScansInUsualTraffic(t *testing.T) {
+	for _, name := range []string{"port-scan", "beacon"} {
+		s := loadShipped(t, "..", name)
+		eachEvent(t, "reference/eve/eve-mixed.json", func(line string) {
+			if _, other := s.handle(strings.TrimSpace(line)); len(other) != 0 {
+				t.Errorf("%s: %s", name, other[0])
+			}
+		})
+	}
+}

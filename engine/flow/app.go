@@ -102,6 +102,7 @@ func (m *Meter) side(e *entry) *side {
 // leave frees the side of e.
 func (m *Meter) leave(e *entry) {
 	if e.side != 0 {
+		m.recycle(&m.sides[e.side])
 		m.sides[e.side] = side{}
 		m.spare = append(m.spare, e.side)
 		e.side = 0

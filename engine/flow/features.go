@@ -9,6 +9,7 @@ import (
 // Features are what is computed of the packets of one flow. Package feature has them.
 type Features interface {
 	Add(p *packet.Packet, toClient bool) // called once per packet of the flow, in their order
+	Reset()                              // empties it for another flow
 	Turn()                               // the sender of the first packet was the server: directions are swapped, also of what was added
 	Append(b []byte) []byte              // the member of the flow event, without a comma: `"features":{...}`
 }
@@ -23,9 +24,28 @@ var featureKinds = map[string]func() Features{
 func (m *Meter) measure(e *entry, p *packet.Packet, dir app.Dir) {
 	s := m.side(e)
 	if s.features == nil {
-		s.features = m.newFeatures()
+		if n := len(m.spareFeatures); n > 0 {
+			s.features, m.spareFeatures = m.spareFeatures[n-1], m.spareFeatures[:n-1]
+		} else {
+			s.features = m.newFeatures()
+		}
 	}
 	s.features.Add(p, dir == app.ToClient)
+}
+
+// maxSpareFeatures bounds what is kept for the next flows.
+const maxSpareFeatures = 4096
+
+// recycle takes the features of a flow that was reported.
+func (m *Meter) recycle(s *side) {
+	if s.features == nil {
+		return
+	}
+	if len(m.spareFeatures) < maxSpareFeatures {
+		s.features.Reset()
+		m.spareFeatures = append(m.spareFeatures, s.features)
+	}
+	s.features = nil
 }
 
 func (m *Meter) appendFeatures(b []byte, e *entry) []byte {
