@@ -24,6 +24,8 @@ Commands:
   dead-letter ...  list, show, replay or drop events that failed (dead-letter help)
   spool ls | fsck [--repair] [TAG] | cat TAG
                    list, check, repair and print what waits on disk for sinks that were down
+  flows [FLAGS] FILE...
+                   print the flows of captures, as a table or as EVE events (flows -h)
   reference        print the reference of config.lua and of the Lua functions (Markdown)
   version, help
 
@@ -61,7 +63,7 @@ func parseFlags(args []string) (flags, error) {
 		}
 		if !strings.HasPrefix(arg, "-") || arg == "-" {
 			if f.verb == "" {
-				if f.verb = arg; arg == deadLetterVerb { // it has flags of its own
+				if f.verb = arg; arg == deadLetterVerb || arg == flowsVerb { // they have flags of their own
 					f.args = args
 					break
 				}
@@ -131,7 +133,7 @@ func parseFlags(args []string) (flags, error) {
 
 func isVerb(s string) bool {
 	switch s {
-	case "run", "check", "test", "state", deadLetterVerb, "spool", "reference", "version", "help":
+	case "run", "check", "test", "state", deadLetterVerb, flowsVerb, "spool", "reference", "version", "help":
 		return true
 	}
 	return false

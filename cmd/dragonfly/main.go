@@ -55,6 +55,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.verb == "test" {
 		return testScripts(f, stdout, stderr)
 	}
+	if f.verb == flowsVerb {
+		return flowsCommand(ctx, f.args, stdout, stderr)
+	}
 	if f.verb == deadLetterVerb {
 		return deadLetters(ctx, f, stdout, stderr)
 	}

@@ -21,10 +21,14 @@ type (
 	changer interface {
 		Changed() (original, expected string)
 	}
+	// gapper knows in which directions bytes were acknowledged that were not captured.
+	gapper interface {
+		Gaps() (toServer, toClient bool)
+	}
 )
 
-// show gives a packet of e to its application layer, which begins with the first payload. settled says that the packet belongs
-// to its TCP session, if it has one.
+// show gives a packet of e to its application layer, which begins with the first datagram, or with the handshake or the data of
+// a TCP session: a flood of SYNs costs nothing here. settled says that the packet belongs to its session.
 func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
 	if !settled {
 		return
@@ -32,9 +36,10 @@ func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
 	m.asking, m.packet = e, p
 	defer m.asked()
 	if e.flags&wantsApp != 0 {
-		if e.flags &^= wantsApp; e.proto == packet.TCP && e.tcp.state == tcpNone {
-			return // midstream
+		if e.proto == packet.TCP && (e.tcp.state == tcpNone || e.tcp.state < tcpEstablished && p.PayloadLen == 0) {
+			return
 		}
+		e.flags &^= wantsApp
 		conn := app.New(&m.config.App, e.proto, e.sport, e.dport)
 		m.side(e).conn = conn
 		if e.proto == packet.TCP && p.TCPFlags&packet.SYN == 0 && !m.handshake(e, p, conn) {
@@ -43,7 +48,7 @@ func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
 		}
 	}
 	conn := m.sides[e.side].conn
-	if conn == nil {
+	if conn == nil || p.Proto == packet.TCP && p.TCPFlags&packet.RST != 0 && e.tcp.doubtful() {
 		return
 	}
 	more := conn.Packet(p, dir, m.found)
@@ -113,8 +118,24 @@ func (m *Meter) leave(e *entry) {
 func (m *Meter) drop(e *entry) {
 	conn := m.sides[e.side].conn
 	e.protocols = m.protocols(conn)
+	e.gaps(conn)
 	if m.sides[e.side].conn = nil; m.sides[e.side].features == nil {
 		m.leave(e)
+	}
+}
+
+// gaps notes where conn missed bytes. Less is expected of a RST then.
+func (e *entry) gaps(conn *app.Conn) {
+	g, ok := any(conn).(gapper)
+	if !ok {
+		return
+	}
+	toServer, toClient := g.Gaps()
+	if toServer {
+		e.tcp.flags |= gapToServer
+	}
+	if toClient {
+		e.tcp.flags |= gapToClient
 	}
 }
 

@@ -160,7 +160,7 @@ func (m *Meter) flowEvent(e *entry, why ending) {
 	b = append(b, `,"alerted":false}`...)
 	b = m.appendCommunityID(b, e)
 	if e.proto == packet.TCP {
-		b = e.tcp.append(b, e.flags)
+		b = e.tcp.append(b)
 	}
 	b = m.appendFeatures(b, e)
 	b = append(b, '}')
@@ -179,7 +179,7 @@ var tcpFlagNames = [8]string{`,"syn":true`, `,"fin":true`, `,"rst":true`, `,"psh
 var tcpFlagOrder = [8]uint8{packet.SYN, packet.FIN, packet.RST, packet.PSH, packet.ACK, packet.URG, packet.ECE, packet.CWR}
 
 // append appends the tcp object of a flow event.
-func (c *session) append(b []byte, flags uint16) []byte {
+func (c *session) append(b []byte) []byte {
 	all := c.client.tcpFlags | c.server.tcpFlags
 	b = appendHexMember(b, `,"tcp":{"tcp_flags":"`, all)
 	b = appendHexMember(b, `,"tcp_flags_ts":"`, c.client.tcpFlags)
@@ -191,8 +191,15 @@ func (c *session) append(b []byte, flags uint16) []byte {
 	}
 	if c.state != tcpNone {
 		b = appendMember(b, "state", tcpStateNames[c.state])
-		b = appendNumber(b, "ts_max_regions", 1+uint64(flags/farToServer&1))
-		b = appendNumber(b, "tc_max_regions", 1+uint64(flags/farToClient&1))
+		if c.flags&gapToClient != 0 {
+			b = append(b, `,"tc_gap":true`...)
+		}
+		if c.flags&gapToServer != 0 {
+			b = append(b, `,"ts_gap":true`...)
+		}
+		// Regions of Suricata's stream buffers. There is one, and more only while 256 KiB of a stream are missing; the meter
+		// has no such buffers.
+		b = append(b, `,"ts_max_regions":1,"tc_max_regions":1`...)
 	}
 	return append(b, '}')
 }

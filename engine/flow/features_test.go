@@ -23,7 +23,7 @@ func TestFlowEventsHaveFeatures(t *testing.T) {
 	flows := 0
 	for _, file := range files {
 		for _, kind := range []string{"nfstream", "cic"} {
-			meterFile(t, file, Config{Features: kind, VLAN: true}, func(event []byte) {
+			eventsOf(t, file, Config{Features: kind, VLAN: true}, func(event []byte) {
 				var ev struct {
 					Type string `json:"event_type"`
 					Flow struct {
@@ -59,8 +59,8 @@ func TestFlowEventsHaveFeatures(t *testing.T) {
 	}
 }
 
-// meterFile calls emit with the events of a capture.
-func meterFile(t *testing.T, file string, c Config, emit func(event []byte)) {
+// eventsOf calls emit with the events of a capture.
+func eventsOf(t *testing.T, file string, c Config, emit func(event []byte)) {
 	t.Helper()
 	src, err := os.Open(file)
 	if err != nil {
@@ -167,8 +167,8 @@ func TestFeaturesChangeNothingElse(t *testing.T) {
 	all := app.Config{DNS: true, HTTP: true, TLS: true, QUIC: true, SSH: true, DNSVersion: 2}
 	for _, file := range files {
 		var plain, with []string
-		meterFile(t, file, Config{App: all}, func(event []byte) { plain = append(plain, string(event)) })
-		meterFile(t, file, Config{App: all, Features: "nfstream"}, func(event []byte) {
+		eventsOf(t, file, Config{App: all}, func(event []byte) { plain = append(plain, string(event)) })
+		eventsOf(t, file, Config{App: all, Features: "nfstream"}, func(event []byte) {
 			text := string(event)
 			if head, rest, ok := strings.Cut(text, `,"features":{`); ok {
 				_, tail, _ := strings.Cut(rest, "}")

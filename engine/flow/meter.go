@@ -51,7 +51,8 @@ type Meter struct {
 	queues      [states]queue
 	wheel       wheel
 	timeouts    [classes][states]int64 // seconds
-	now         int64                  // the latest time of a packet or of Advance
+	now         int64                  // time of the last packet, or of Advance: that of flow events
+	newest      int64                  // the latest of all times so far
 	counts      counts
 	sides       []side           // by entry.side; 0 is not used
 	spare       []uint32         // unused sides
@@ -106,14 +107,18 @@ func (m *Meter) class(proto uint8) int {
 	return classOther
 }
 
-// Packet meters one packet, after ending the flows that are idle at its time. Packets may come with a time before that of
-// others: such a packet never moves time back.
+// checkEvery is after how many packets Packet looks for idle flows. Suricata's flow manager, too, runs beside the packets, so
+// that in short captures most flows end with the capture.
+const checkEvery = 1 << 12
+
+// Packet meters one packet. A flow that was idle for its timeout before it ends, and p begins another; flows of other packets
+// that are idle at its time end soon, see checkEvery. Packets may come with a time before that of others.
 func (m *Meter) Packet(p *packet.Packet) {
 	m.counts.packets++
-	if p.Time > m.now {
-		m.Advance(p.Time)
-	} else if !m.wheel.begun {
-		m.turn(seconds(p.Time))
+	m.now = p.Time
+	m.newest = max(m.newest, p.Time)
+	if m.counts.packets%checkEvery == 0 || !m.wheel.begun {
+		m.turn(seconds(m.newest))
 	}
 	if !meterable(p.Proto) {
 		m.counts.otherProtocol++
@@ -139,7 +144,7 @@ func (m *Meter) Packet(p *packet.Packet) {
 			m.end(i, e, endClosed)
 			e = nil
 		case m.config.Active > 0 && p.Time-e.start > int64(m.config.Active):
-			m.restart(e, p.Time)
+			m.restart(i, e, p.Time)
 		}
 	}
 	if e == nil {
@@ -174,11 +179,11 @@ func (m *Meter) Packet(p *packet.Packet) {
 func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
 	accepted := true
 	if p.Proto == packet.TCP {
-		before, next := e.tcp.state, e.tcp.next(dir)
-		accepted = e.tcp.packet(p, dir, e.flags&isV6 != 0)
-		if accepted && p.PayloadLen > 0 && after(p.Seq, next+regionGap) {
-			e.flags |= farToServer << dir
+		if p.TCPFlags&packet.RST != 0 && e.side != 0 && m.sides[e.side].conn != nil {
+			e.gaps(m.sides[e.side].conn)
 		}
+		before := e.tcp.state
+		accepted = e.tcp.packet(p, dir, e.flags&isV6 != 0)
 		if e.tcp.state != before {
 			m.become(i, e, e.tcp.flowState(e.state))
 		}
@@ -188,7 +193,7 @@ func (m *Meter) follow(i uint32, e *entry, p *packet.Packet, dir app.Dir) {
 			m.become(i, e, stateEstablished)
 		}
 	}
-	if e.side != 0 || e.flags&wantsApp != 0 && p.PayloadLen > 0 {
+	if e.side != 0 || e.flags&wantsApp != 0 {
 		m.show(e, p, dir, accepted || p.Proto == packet.TCP && p.TCPFlags&packet.SYN != 0)
 	}
 }
@@ -229,7 +234,7 @@ func (m *Meter) add(k *key, hash uint32, p *packet.Packet) (uint32, *entry) {
 }
 
 // restart reports e as it is, and lets it go on as a flow that begins at now.
-func (m *Meter) restart(e *entry, now int64) {
+func (m *Meter) restart(i uint32, e *entry, now int64) {
 	m.counts.ended[endActive]++
 	m.counts.flows++
 	m.flowEvent(e, endActive)
@@ -238,6 +243,8 @@ func (m *Meter) restart(e *entry, now int64) {
 	if e.side != 0 {
 		m.recycle(&m.sides[e.side])
 	}
+	m.disarm(e)
+	m.arm(i, e)
 }
 
 // end reports a flow and forgets it.
@@ -252,22 +259,29 @@ func (m *Meter) end(i uint32, e *entry, why ending) {
 	m.table.remove(i)
 }
 
-// Advance ends the flows that are idle at now, nanoseconds since 1970. Packet does so too, with the time of its packet. A time
-// before the latest is ignored.
+// Advance ends the flows that are idle at now, nanoseconds since 1970. A capture from an interface calls it by its clock, at
+// least once a second. A time before the latest is ignored.
 func (m *Meter) Advance(now int64) {
-	if now <= m.now && m.wheel.begun {
+	if now < m.newest {
 		return
 	}
-	m.now = max(m.now, now)
+	m.now, m.newest = now, now
 	m.turn(seconds(now))
 }
 
-// Close reports all flows that are left, with the reason "shutdown", in the order in which they were made as far as that is
-// known. The meter can be used again.
+// Close reports all flows that are left, with the reason "shutdown", oldest places of the table first. The meter can be used
+// again.
 func (m *Meter) Close() {
 	for i := uint32(1); i < m.table.top; i++ {
 		if e := m.table.at(i); e.flags&alive != 0 {
 			m.end(i, e, endClose)
 		}
 	}
+}
+
+// CloseAt is Close for a capture file whose last frame, with or without a packet, is of time now: the events have that time, as
+// Suricata's have.
+func (m *Meter) CloseAt(now int64) {
+	m.now = now
+	m.Close()
 }

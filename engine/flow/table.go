@@ -23,11 +23,9 @@ const (
 	seenToServer uint16 = 1 << iota
 	seenToClient
 	isV6
-	wantsApp    // no application layer yet, and none was refused
-	used        // since it was queued for eviction
-	farToServer // a segment came far ahead of those before it
-	farToClient
-	turned // client and server are not in the order of the first packet
+	wantsApp // no application layer yet, and none was refused
+	used     // since it was queued for eviction
+	turned   // client and server are not in the order of the first packet
 	alive
 )
 

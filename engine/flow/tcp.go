@@ -38,6 +38,8 @@ const (
 	probeServer             //
 	synResent               // with other options
 	synAckOther             // the SYN/ACK came again with another sequence number
+	gapToServer             // bytes were acknowledged that were not captured
+	gapToClient
 )
 
 // Flags of a stream.
@@ -67,16 +69,6 @@ type session struct {
 	client, server stream
 	flags          uint16
 	state, before  tcpState // before: the last state that was another
-}
-
-// regionGap is how far ahead a segment must be that Suricata begins another region of its stream buffer for it.
-const regionGap = 256 << 10
-
-func (c *session) next(dir app.Dir) uint32 {
-	if dir == app.ToServer {
-		return c.client.next
-	}
-	return c.server.next
 }
 
 func before(a, b uint32) bool { return int32(a-b) < 0 }
@@ -303,6 +295,9 @@ func (c *session) validAck(g *segment) bool {
 
 // validRST reports whether a RST is one that the receiver would believe.
 func (c *session) validRST(g *segment) bool {
+	if c.flags&(gapToServer|gapToClient) != 0 {
+		return true
+	}
 	if c.flags&timestamps != 0 && !c.validTS(g) {
 		return false
 	}
@@ -314,6 +309,9 @@ func (c *session) validRST(g *segment) bool {
 	}
 	return g.Seq == g.s.next
 }
+
+// doubtful reports whether the session was closed by a RST that may turn out to be forged.
+func (c *session) doubtful() bool { return (c.client.flags|c.server.flags)&gotReset != 0 }
 
 // validTS checks the timestamp of g against the last one of its stream (RFC 7323).
 func (c *session) validTS(g *segment) bool {

@@ -32,6 +32,7 @@ const (
 	ipv4Overlap
 	ipv6Overlap
 	ipv6Atomic
+	ipv6RepeatedFragment
 	fragmentsTimeout
 	datagramsEvicted
 	datagramsTooLarge
@@ -97,6 +98,10 @@ const (
 	ipv6TruncatedExtension
 	ipv6WithICMP
 	ipv6FragmentTooLarge
+	ipv4InIPv6TooSmall
+	ipv4InIPv6Version
+	ipv6InIPv6TooSmall
+	ipv6InIPv6Version
 	tcpTooSmall
 	tcpHeaderTooSmall
 	tcpBadOptionLength
@@ -140,7 +145,8 @@ var names = [lastCounter]string{
 	fragmentsHeld: "fragments.held", fragmentsLost: "fragments.lost", fragmentsDropped: "fragments.dropped",
 	fragmentsCut: "fragments.cut", ipv4Reassembled: "ipv4.reassembled", ipv6Reassembled: "ipv6.reassembled",
 	ipv4Overlap: "ipv4.frag_overlap", ipv6Overlap: "ipv6.frag_overlap", ipv6Atomic: "ipv6.exthdr_useless_fh",
-	fragmentsTimeout: "datagrams.timeout", datagramsEvicted: "datagrams.evicted", datagramsTooLarge: "datagrams.too_large",
+	ipv6RepeatedFragment: "ipv6.exthdr_dupl_fh",
+	fragmentsTimeout:     "datagrams.timeout", datagramsEvicted: "datagrams.evicted", datagramsTooLarge: "datagrams.too_large",
 
 	etherARP: "other.arp", etherLLDP: "other.lldp", etherEAPOL: "other.eapol", etherMACsec: "other.macsec", etherPTP: "other.ptp",
 	etherLoop: "other.loopback", etherIPX: "other.ipx", etherLLC: "other.llc", etherPPPoEDiscovery: "other.pppoe_discovery",
@@ -160,7 +166,9 @@ var names = [lastCounter]string{
 	ipv4LengthBelowHeader: "ipv4.iplen_smaller_than_hlen", ipv4Truncated: "ipv4.trunc_pkt", ipv4BadOption: "ipv4.opt_invalid_len",
 	ipv4WithICMPv6: "ipv4.icmpv6", ipv4FragmentTooLarge: "ipv4.frag_pkt_too_large", ipv6TooSmall: "ipv6.pkt_too_small",
 	ipv6Version: "ipv6.wrong_ip_version", ipv6Truncated: "ipv6.trunc_pkt", ipv6TruncatedExtension: "ipv6.trunc_exthdr",
-	ipv6WithICMP: "ipv6.icmpv4", ipv6FragmentTooLarge: "ipv6.frag_pkt_too_large", tcpTooSmall: "tcp.pkt_too_small",
+	ipv6WithICMP: "ipv6.icmpv4", ipv6FragmentTooLarge: "ipv6.frag_pkt_too_large", ipv4InIPv6TooSmall: "ipv6.ipv4_in_ipv6_too_small",
+	ipv4InIPv6Version: "ipv6.ipv4_in_ipv6_wrong_version", ipv6InIPv6TooSmall: "ipv6.ipv6_in_ipv6_too_small",
+	ipv6InIPv6Version: "ipv6.ipv6_in_ipv6_wrong_version", tcpTooSmall: "tcp.pkt_too_small",
 	tcpHeaderTooSmall: "tcp.hlen_too_small", tcpBadOptionLength: "tcp.invalid_optlen", udpTooSmall: "udp.pkt_too_small",
 	udpHeaderTooSmall: "udp.hlen_too_small", udpBadLength: "udp.len_invalid", icmpv4TooSmall: "icmpv4.pkt_too_small",
 	icmpv6TooSmall: "icmpv6.pkt_too_small", sctpTooSmall: "sctp.pkt_too_small", espTooSmall: "esp.pkt_too_small",

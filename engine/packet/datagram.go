@@ -27,7 +27,7 @@ type datagram struct {
 	head         []byte  // as in fragment, of the first fragment
 	before       int     // as in fragment, of the first fragment
 	size         int     // what is accounted for in fragments.bytes
-	count        uint16  // fragments kept
+	count        int     // fragments kept
 	last         bool    // the last fragment has come
 }
 
@@ -131,9 +131,7 @@ func (g *datagram) insert(f *fragment) (kept, overlap bool) {
 			g.head[f.next] = f.proto
 		}
 	}
-	if g.count++; g.count == 0 {
-		g.count--
-	}
+	g.count++
 	g.last = g.last || !f.more
 	return true, overlap
 }

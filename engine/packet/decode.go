@@ -39,7 +39,13 @@ func (d *Decoder) Decode(f *Frame, out []Packet) []Packet {
 		d.counts[packets]++
 		return out
 	}
-	d.frame, d.out, d.outcome, d.nested = f, out[:n], noOutcome, 0
+	return d.slow(f, out[:n])
+}
+
+// slow decodes any frame.
+func (d *Decoder) slow(f *Frame, out []Packet) []Packet {
+	n := len(out)
+	d.frame, d.out, d.outcome, d.nested = f, out, noOutcome, 0
 	d.link(f)
 	out, d.out, d.frame = d.out, nil, nil
 	if len(out) > n {
@@ -52,7 +58,8 @@ func (d *Decoder) Decode(f *Frame, out []Packet) []Packet {
 }
 
 // fast decodes what most frames are: TCP or UDP, not in a tunnel, in IPv4 or IPv6 without options and extensions, whole,
-// in Ethernet with at most one tag. It leaves all others, and all that is odd, to link.
+// in Ethernet with at most one tag. It leaves all others, and all that is odd, to slow. What it fills of p it assigns after
+// p was cleared: a literal is built elsewhere and copied (BenchmarkDecode/gen: 28 -> 19 ns).
 func fast(f *Frame, p *Packet) bool {
 	b := f.Data
 	if len(b) < 54 { // Ethernet, IPv4, TCP; smaller ones are rare, frames have at least 60 bytes
@@ -94,14 +101,16 @@ func fast(f *Frame, p *Packet) bool {
 		if n < 20 || n > len(t) {
 			return false
 		}
-		*p = Packet{TCPFlags: t[13], Seq: binary.BigEndian.Uint32(t[4:8]), Ack: binary.BigEndian.Uint32(t[8:12]),
-			Window: binary.BigEndian.Uint16(t[14:16]), HeaderLen: uint16(header + n), Payload: t[n:], TCPOptions: t[20:n]}
+		*p = Packet{}
+		p.TCPFlags, p.Seq, p.Ack = t[13], binary.BigEndian.Uint32(t[4:8]), binary.BigEndian.Uint32(t[8:12])
+		p.Window, p.HeaderLen, p.Payload, p.TCPOptions = binary.BigEndian.Uint16(t[14:16]), uint16(header+n), t[n:], t[20:n]
 	case UDP:
 		n := int(binary.BigEndian.Uint16(t[4:6]))
 		if n < 8 || n > len(t) || tunnelPort(binary.BigEndian.Uint16(t[:2]), binary.BigEndian.Uint16(t[2:4])) {
 			return false
 		}
-		*p = Packet{HeaderLen: uint16(header + 8), Payload: t[8:n]}
+		*p = Packet{}
+		p.HeaderLen, p.Payload = uint16(header+8), t[8:n]
 	default:
 		return false
 	}

@@ -132,7 +132,7 @@ func (d *Decoder) whole(l *layer, g *datagram, n int) {
 	d.counts[fragmentsHeld] -= uint64(g.count)
 	d.counts[fragmentsUsed] += uint64(g.count)
 	in := *l
-	in.whole, in.cut, in.before, in.fragments = buf, 0, g.before, g.count
+	in.whole, in.cut, in.before, in.fragments = buf, 0, g.before, uint16(min(g.count, 0xffff))
 	v6 := g.key.v6
 	d.frags.remove(g)
 	if v6 {

@@ -22,7 +22,7 @@ func (d *Decoder) icmp(l *layer, h *header, b []byte) {
 	switch {
 	case h.v6 && p.ICMPType >= 1 && p.ICMPType <= 4: // unreachable, too big, time exceeded, parameter problem
 		p.Quoted = quoted6(p.Payload)
-	case !h.v6 && (p.ICMPType == 3 || p.ICMPType == 4 || p.ICMPType == 5 || p.ICMPType == 11 || p.ICMPType == 12):
+	case !h.v6 && (p.ICMPType == 3 && p.ICMPCode <= 15 || p.ICMPType == 4 || p.ICMPType == 5 || p.ICMPType == 11 || p.ICMPType == 12):
 		p.Quoted = quoted4(p.Payload) // unreachable, source quench, redirect, time exceeded, parameter problem
 	}
 }

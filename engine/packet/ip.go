@@ -106,6 +106,10 @@ func (d *Decoder) extensions(l *layer, h *header, b []byte) {
 	fragmented := false
 	for {
 		rest := b[h.length:]
+		if len(rest)+h.missing < 2 && h.length > 40 && h.proto != extNone {
+			d.malformed(ipv6TruncatedExtension)
+			return
+		}
 		n := 0
 		switch h.proto {
 		case extHopByHop, extRouting, extDestination, extMobility, extHIP, extShim6:
@@ -130,14 +134,17 @@ func (d *Decoder) extensions(l *layer, h *header, b []byte) {
 			d.malformed(ipv6TruncatedExtension)
 			return
 		}
-		if h.proto == extFragment && !fragmented {
-			// A second one is skipped, as an atomic fragment is (RFC 6946).
+		switch {
+		case h.proto != extFragment:
+		case fragmented: // it is skipped, as Suricata does
+			d.counts[ipv6RepeatedFragment]++
+		default:
 			fragmented = true
 			if part := binary.BigEndian.Uint16(rest[2:]); part&0xfff9 != 0 {
 				d.fragment6(l, h, b, next, int(part&0xfff8), part&1 != 0)
 				return
 			}
-			d.counts[ipv6Atomic]++
+			d.counts[ipv6Atomic]++ // RFC 6946
 		}
 		next = h.length
 		h.proto = rest[0]

@@ -96,7 +96,7 @@ func (d *Decoder) udp(l *layer, h *header, b []byte) {
 	src, dst := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	p := d.add(l, h, 8)
 	p.SrcPort, p.DstPort, p.PayloadLen = src, dst, uint32(size-8)
-	if len(b) <= 8 {
+	if len(b) < 8 {
 		return
 	}
 	b = b[8:min(size, len(b))]

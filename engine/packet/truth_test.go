@@ -2,6 +2,7 @@ package packet_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -100,7 +101,7 @@ func eachFrame(t testing.TB, file string, visit func(number uint64, got []packet
 	for {
 		err := src.Next(&frame)
 		if err != nil {
-			if err != io.EOF && err != io.ErrUnexpectedEOF {
+			if err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatal(err)
 			}
 			return d

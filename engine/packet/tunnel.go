@@ -144,6 +144,18 @@ func (d *Decoder) ipInIP(l *layer, h *header, b []byte) {
 		p := d.add(l, h, 0)
 		p.Payload, p.PayloadLen = b, uint32(len(b)+h.missing)
 	}
+	small, version, header := ipv4InIPv6TooSmall, ipv4InIPv6Version, 20
+	if h.proto == IPv6IP {
+		small, version, header = ipv6InIPv6TooSmall, ipv6InIPv6Version, 40
+	}
+	if h.v6 && len(b) < header {
+		d.malformed(small)
+		return
+	}
+	if h.v6 && (b[0]>>4 == 6) != (h.proto == IPv6IP) {
+		d.malformed(version)
+		return
+	}
 	in, ok := d.inside(l, TunnelIPIP, b, h.missing)
 	switch {
 	case !ok:

@@ -74,9 +74,11 @@ func (p *Pass) runMany(ctx context.Context, sources []Source, sink Sink) error {
 	defer wg.Wait()
 	defer stop()
 	defer stopReading()
-	for i := range n {
+	for range n {
 		c.work = append(c.work, make(chan *job, jobs))
 		c.parts = append(c.parts, make(chan *part, 2))
+	}
+	for i := range n {
 		wg.Go(func() { c.meter(i) })
 	}
 	var damaged, failed error // of the reader, until read is closed

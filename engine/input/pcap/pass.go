@@ -2,7 +2,6 @@ package pcap
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +63,7 @@ func NewPass(options engine.Values) (*Pass, error) {
 }
 
 // Run meters sources, in their order. A capture that is damaged, or is none, is metered as far as it goes, and then the
-// others are; the error then names all of them, joined, and is an engine.ErrDamaged. Other errors are those of ctx and of sink.
+// others are; the error is Damaged then. Other errors are those of ctx and of sink.
 // For a Stream, the end of ctx is its end.
 func (p *Pass) Run(ctx context.Context, sources []Source, sink Sink) error {
 	p.number, p.tally = 0, newTally(p.settings.Meters)
@@ -134,7 +133,7 @@ type frames struct {
 
 // read reads all sources. damaged tells of those that cannot be read to their end; err is what ended it before its time.
 func (p *Pass) read(ctx context.Context, sources []Source, to frames) (damaged, err error) {
-	var all []error
+	var all Damaged
 	var r pcap.Reader
 	defer r.Close()
 	for i, s := range sources {
@@ -147,11 +146,31 @@ func (p *Pass) read(ctx context.Context, sources []Source, to frames) (damaged, 
 			return nil, err
 		}
 		if broken != nil {
-			all = append(all, fmt.Errorf("%w: %s: %w", engine.ErrDamaged, s.Path, broken))
+			all = append(all, fmt.Errorf("%s: %w", s.Path, broken))
 		}
 	}
-	return errors.Join(all...), nil
+	if len(all) > 0 {
+		damaged = all
+	}
+	return damaged, nil
 }
+
+// Damaged is the error of captures that cannot be read to their end, with one for each. It is an engine.ErrDamaged.
+type Damaged []error
+
+func (d Damaged) Error() string {
+	text := engine.ErrDamaged.Error()
+	for i, err := range d {
+		text += [...]string{": ", "; "}[min(i, 1)] + err.Error()
+	}
+	return text
+}
+
+// Is implements what errors.Is asks for.
+func (d Damaged) Is(target error) bool { return target == engine.ErrDamaged }
+
+// Unwrap implements what errors.Is asks for.
+func (d Damaged) Unwrap() []error { return d }
 
 func (p *Pass) readOne(ctx context.Context, r *pcap.Reader, s Source, to frames) (broken, err error) {
 	if s.stream != nil {

@@ -110,7 +110,9 @@ func (s *Summary) Counts() map[string]uint64 {
 		"flows":               s.Flows.Flows, "flows_evicted": s.Flows.EndedEvicted,
 	}
 	for _, c := range s.Decoder {
-		counts["decoder_"+strings.Map(word, c.Name)] = c.Count
+		if c.Name != "frames" && c.Name != "packets" {
+			counts["decoder_"+strings.Map(word, c.Name)] = c.Count
+		}
 	}
 	maps.DeleteFunc(counts, func(_ string, n uint64) bool { return n == 0 })
 	return counts

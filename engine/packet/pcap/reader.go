@@ -134,7 +134,12 @@ func (r *Reader) Dropped() uint64 {
 }
 
 // Close frees what unpacking needs. The source is the caller's.
-func (r *Reader) Close() error { return r.src.close() }
+func (r *Reader) Close() error {
+	if r.src == nil {
+		return nil
+	}
+	return r.src.close()
+}
 
 // need returns what stands at pos: at least n bytes, at most MaxFrame+readLen. With an error, io.EOF if there are none and
 // io.ErrUnexpectedEOF if there are fewer, it returns those that there are.

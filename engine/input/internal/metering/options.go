@@ -42,18 +42,18 @@ var Options = append(timeouts(),
 // timeouts returns the options of idle times.
 func timeouts() (list []engine.Option) {
 	option := func(key, what string, idle time.Duration) {
-		list = append(list, engine.Option{Key: key, Type: engine.Duration, Default: idle, Min: 0.001, Max: 86400 * 30,
-			Doc: "A " + what + " without packets for so long has ended."})
+		list = append(list, engine.Option{Key: key, Type: engine.Duration, Default: idle, Min: 1, Max: 86400 * 30,
+			Doc: strings.ToUpper(what[:1]) + what[1:] + " without packets for so long has ended; whole seconds, rounded up."})
 	}
-	option("tcp_new", "TCP connection that is not established", time.Minute)
-	option("tcp_established", "TCP connection", 10*time.Minute)
-	option("tcp_closed", "TCP connection that was closed or reset", time.Minute)
-	option("udp_new", "UDP flow that was not answered", 30*time.Second)
-	option("udp_established", "UDP flow that was answered", 5*time.Minute)
-	option("icmp_new", "ICMP flow that was not answered", 30*time.Second)
-	option("icmp_established", "ICMP flow that was answered", 5*time.Minute)
-	option("other_new", "flow of another protocol that was not answered", 30*time.Second)
-	option("other_established", "flow of another protocol that was answered", 5*time.Minute)
+	option("tcp_new", "a TCP connection that is not established", time.Minute)
+	option("tcp_established", "a TCP connection", 10*time.Minute)
+	option("tcp_closed", "a TCP connection that was closed or reset", time.Minute)
+	option("udp_new", "a UDP flow that was not answered", 30*time.Second)
+	option("udp_established", "a UDP flow that was answered", 5*time.Minute)
+	option("icmp_new", "an ICMP flow that was not answered", 30*time.Second)
+	option("icmp_established", "an ICMP flow that was answered", 5*time.Minute)
+	option("other_new", "a flow of another protocol that was not answered", 30*time.Second)
+	option("other_established", "a flow of another protocol that was answered", 5*time.Minute)
 	return list
 }
 
