@@ -11,7 +11,7 @@
 -- down. Names of content networks repeat; reputation services (virus scanners, block lists) look like tunnels, because they
 -- are: those of yours belong into ALLOWED. Behind a resolver its address is the source of all.
 --
--- Bounded: the PAIRS pairs of source and domain seen last, 1 to 2 KB each. With several workers use shard_by = {"src_ip"}.
+-- Bounded: the PAIRS pairs of source and domain seen last, about 6 KB each. With several workers use shard_by = {"src_ip"}.
 --
 -- A finding:
 -- {"event_type":"finding","finding":"dns tunnel","src_ip":"10.0.0.1","dest_ip":"10.0.0.53","domain":"example.com","names":50,
@@ -42,7 +42,7 @@ local ALLOWED = { -- registered domains that carry data in names on purpose: add
 }
 local CARRIERS = { TXT = true, NULL = true, CNAME = true, MX = true, KEY = true, SRV = true }
 local COMMON = { ["?"] = true, A = true, AAAA = true, PTR = true, HTTPS = true, SVCB = true, NS = true, SOA = true, TXT = true, NULL = true, CNAME = true, MX = true, KEY = true, SRV = true }
-local PAIRS = 10000
+local PAIRS = 5000
 local FINDINGS = 10000 -- that are remembered
 local EXAMPLES = 3
 

@@ -11,7 +11,7 @@
 -- which is the end of a connection that began before the capture. So scans without SYN (FIN, NULL, ACK) are not seen here,
 -- nor those that are slower than PORTS per WINDOW. Own scanners and monitors belong into ALLOWED.
 --
--- Bounded: the PAIRS source-host and source-port pairs that failed last, about 1 KB each. With several workers use
+-- Bounded: the PAIRS source-host and source-port pairs that failed last, about 2 KB each. With several workers use
 -- shard_by = {"src_ip"}.
 --
 -- A finding:

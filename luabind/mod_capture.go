@@ -14,7 +14,7 @@ func (s *script) captureModule() module {
 		Name: "dragonfly.capture",
 		Doc: "What the inputs of this process have counted since it began: to report a capture that loses packets. Every input is there, not only those that capture. " +
 			"A table `stats` of one input has its counters of /metrics, without _total: frames, packets, kernel_dropped ...; those called flows_x are in `stats.flows.x`, flows itself in `stats.flows.total`, and what the packet decoder counts is in `stats.decoder.x`: malformed, ipv4_trunc_pkt ... " +
-			"`stats.events` is its ledger: {read, delivered, dropped, in_flight, dead_lettered = {reason = n}}. What an input does not count is nil.",
+			"`stats.events` is its ledger: {read, delivered, dropped, in_flight, dead_lettered = {reason = n}}, since config.lua was last changed. What an input does not count is nil.",
 		Funcs: []hostFunc{
 			{"stats", "stats([tag]) -> stats | nil", "The statistics of the input `tag`, nil if there is none; without tag the sums over all inputs. Tags compare without case.",
 				`assert(dragonfly.capture.stats("no such input") == nil and dragonfly.capture.stats())`, s.captureStats},

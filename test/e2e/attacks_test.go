@@ -220,11 +220,13 @@ func TestUploadsInACapture(t *testing.T) {
 }
 
 func TestDNSTunnelsInACapture(t *testing.T) {
-	r, got := mixed(dnsTunnel).run(t, "dns-tunnel", "")
-	if !strings.Contains(r.read("log/events.json"), `"event_type":"dns"`) {
-		skip(t, "this build meters no dns events")
+	for version := 2; version <= 3; version++ {
+		r, got := mixed(dnsTunnel).run(t, "dns-tunnel", fmt.Sprintf("dns_version = %d", version))
+		if !strings.Contains(r.read("log/events.json"), `"event_type":"dns"`) {
+			skip(t, "this build meters no dns events")
+		}
+		wantFindings(t, got, "finding src_ip dest_ip domain names bytes_down types", "dns tunnel 10.0.0.10 10.0.0.53 example.com 50 980 map[TXT:50]")
 	}
-	wantFindings(t, got, "finding src_ip domain names types", "dns tunnel 10.0.0.10 example.com 50 map[TXT:50]")
 }
 
 // TestCapturesHaveStatisticsAndFeatures reads what a script gets from dragonfly.capture, and the vectors of flows.

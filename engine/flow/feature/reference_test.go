@@ -124,7 +124,7 @@ func wantNFStream(all []seen) map[string]float64 {
 	for prefix, some := range map[string][]seen{"bidirectional_": all, "src2dst_": choose(all, false), "dst2src_": choose(all, true)} {
 		sizes, gaps := column(some, func(s seen) int64 { return s.size }), gapsOf(some)
 		if len(some) > 0 {
-			m[prefix+"first_seen_ms"], m[prefix+"last_seen_ms"] = math.Trunc(float64(some[0].at/1e6)), float64(some[len(some)-1].at/1e6)
+			m[prefix+"first_seen_ms"], m[prefix+"last_seen_ms"] = float64(some[0].at/1e6), float64(some[len(some)-1].at/1e6)
 		} else {
 			m[prefix+"first_seen_ms"], m[prefix+"last_seen_ms"] = 0, 0
 		}
