@@ -31,7 +31,7 @@ type Position struct {
 	Inode          uint64 `json:"inode"`
 	Fingerprint    string `json:"fingerprint"`     // hash of the first FingerprintLen bytes, hexadecimal
 	FingerprintLen int    `json:"fingerprint_len"` // bytes, at most MaxFingerprint
-	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files
+	Offset         int64  `json:"offset"`          // bytes; of the decompressed stream for compressed files; of captures: events
 	Finished       bool   `json:"finished"`        // a finite source, completely read and acked
 	Born           int64  `json:"born,omitempty"`  // when the file was made, in ns; 0 is unknown. Only compared for equality
 	Mark           uint32 `json:"mark,omitempty"`  // checksum of the bytes before Offset; 0 is unknown

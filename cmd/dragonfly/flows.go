@@ -31,7 +31,7 @@ as one, in the order of their first frames. The file - is standard input:  tcpdu
   --meters N       flow tables side by side, for captures of many gigabytes (default 1)
   -q               no summary, no progress
 
-On a terminal the rows are as wide as it is; what does not fit is left out. Timeouts are Suricata's; a pcap:// input has
+On a terminal the rows are as wide as it is; what does not fit is left out. Times are UTC. Timeouts are Suricata's; a pcap:// input has
 options for them.
 Exit status: 0 all was metered, 1 failure, or a capture is damaged: what could be read was metered, 2 usage.
 `

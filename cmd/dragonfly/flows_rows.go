@@ -5,13 +5,9 @@ import (
 	"container/heap"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // flowRow is a flow in the table.
@@ -47,7 +43,8 @@ type flowRows struct {
 // aboutFlow is what the events of a flow say before it ends.
 type aboutFlow struct {
 	text string
-	more int // further transactions
+	last string
+	more int // times that it was another
 }
 
 func newFlowRows(sort string, most int) *flowRows {
@@ -169,8 +166,9 @@ func (f *flowRows) note(e *flowEvent) {
 		text = text[:longest]
 	}
 	if about := f.about[e.ID]; about == nil {
-		f.about[e.ID] = &aboutFlow{text: text}
-	} else if about.text != text {
+		f.about[e.ID] = &aboutFlow{text: text, last: text}
+	} else if about.last != text {
+		about.last = text
 		about.more++
 	}
 }
@@ -208,173 +206,4 @@ func endpoint(ip string, port *uint16) string {
 		return addr.String()
 	}
 	return netip.AddrPortFrom(addr, *port).String()
-}
-
-// column is one of the table. Those that do not fit are left out, the lowest rank first.
-type column struct {
-	head  string
-	rank  int
-	right bool // aligned
-	least int  // width to which it may be shortened; 0: not
-	text  func(r *flowRow) string
-	width int
-}
-
-// finish implements flowSink: it prints the table.
-func (f *flowRows) finish(w io.Writer, width int) error {
-	slices.SortFunc(f.rows, f.order)
-	if len(f.rows) == 0 {
-		return nil
-	}
-	layout := "15:04:05.000"
-	if first, last := f.span(); first.Format(time.DateOnly) != last.Format(time.DateOnly) {
-		layout = "2006-01-02 15:04:05"
-	}
-	columns := fit(f.columns(layout), f.rows, width)
-	var line strings.Builder
-	print := func(text func(c *column) string) error {
-		line.Reset()
-		for i := range columns {
-			c := &columns[i]
-			if i > 0 {
-				line.WriteString("  ")
-			}
-			s := cut(text(c), c.width)
-			pad := strings.Repeat(" ", max(0, c.width-utf8.RuneCountInString(s)))
-			if c.right {
-				line.WriteString(pad + s)
-			} else {
-				line.WriteString(s + pad)
-			}
-		}
-		_, err := fmt.Fprintln(w, cut(strings.TrimRight(line.String(), " "), width))
-		return err
-	}
-	if err := print(func(c *column) string { return c.head }); err != nil {
-		return err
-	}
-	for _, r := range f.rows {
-		if err := print(func(c *column) string { return c.text(r) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// span returns the earliest start and the latest.
-func (f *flowRows) span() (first, last time.Time) {
-	first, last = f.rows[0].start, f.rows[0].start
-	for _, r := range f.rows {
-		if r.start.Before(first) {
-			first = r.start
-		}
-		if r.start.After(last) {
-			last = r.start
-		}
-	}
-	return first, last
-}
-
-func (f *flowRows) columns(layout string) []column {
-	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	return []column{
-		{head: "START", rank: 2, text: func(r *flowRow) string { return r.start.UTC().Format(layout) }},
-		{head: "PROTO", rank: 9, text: func(r *flowRow) string { return r.proto }},
-		{head: "CLIENT", rank: 9, least: 15, text: func(r *flowRow) string { return r.client }},
-		{head: "SERVER", rank: 9, least: 15, text: func(r *flowRow) string { return r.server }},
-		{head: "APP", rank: 5, text: func(r *flowRow) string { return r.app }},
-		{head: "PKTS>", rank: 7, right: true, text: func(r *flowRow) string { return number(r.packets[0]) }},
-		{head: "<PKTS", rank: 7, right: true, text: func(r *flowRow) string { return number(r.packets[1]) }},
-		{head: "BYTES>", rank: 8, right: true, text: func(r *flowRow) string { return amount(r.bytes[0]) }},
-		{head: "<BYTES", rank: 8, right: true, text: func(r *flowRow) string { return amount(r.bytes[1]) }},
-		{head: "TIME", rank: 3, right: true, text: func(r *flowRow) string { return lasting(r.duration()) }},
-		{head: "STATE", rank: 1, text: func(r *flowRow) string { return r.state }},
-		{head: "ABOUT", rank: 4, least: 12, text: func(r *flowRow) string { return r.about }},
-	}
-}
-
-// fit measures the columns and leaves out, or shortens, what does not fit into width; 0 is no limit. Columns without any
-// text are left out too.
-func fit(columns []column, rows []*flowRow, width int) []column {
-	for i := range columns {
-		c := &columns[i]
-		for _, r := range rows {
-			c.width = max(c.width, utf8.RuneCountInString(c.text(r)))
-		}
-	}
-	columns = slices.DeleteFunc(columns, func(c column) bool { return c.width == 0 })
-	for i := range columns {
-		columns[i].width = max(columns[i].width, len(columns[i].head))
-	}
-	if width == 0 {
-		return columns
-	}
-	for rank := 1; rank < 9; rank++ {
-		total := 2 * (len(columns) - 1)
-		for _, c := range columns {
-			if c.least > 0 {
-				total += min(c.least, c.width)
-			} else {
-				total += c.width
-			}
-		}
-		if total <= width {
-			break
-		}
-		columns = slices.DeleteFunc(columns, func(c column) bool { return c.rank == rank })
-	}
-	shorten(columns, width)
-	return columns
-}
-
-// shorten takes from the widest of the columns that may be shortened, as much as there is too much.
-func shorten(columns []column, width int) {
-	total := 2 * (len(columns) - 1)
-	for _, c := range columns {
-		total += c.width
-	}
-	for ; total > width; total-- {
-		widest := -1
-		for i, c := range columns {
-			if c.least > 0 && c.width > c.least && (widest < 0 || c.width > columns[widest].width) {
-				widest = i
-			}
-		}
-		if widest < 0 {
-			return
-		}
-		columns[widest].width--
-	}
-}
-
-// amount writes a number of bytes in at most five characters.
-func amount(n uint64) string {
-	if n < 10_000 {
-		return strconv.FormatUint(n, 10)
-	}
-	x, unit := float64(n), 0
-	for x >= 999.5 {
-		x /= 1000
-		unit++
-	}
-	digits := 0
-	if x < 99.95 {
-		digits = 1
-	}
-	return strconv.FormatFloat(x, 'f', digits, 64) + " kMGTPE"[unit:unit+1]
-}
-
-// lasting writes a time in at most seven characters.
-func lasting(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < 100*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < 100*time.Minute:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
 }

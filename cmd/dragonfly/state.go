@@ -105,6 +105,9 @@ func sizeNow(p engine.Position) string {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && (st.Dev != p.Device || st.Ino != p.Inode) {
 		return "(another file has the name now)"
 	}
+	if p.Size > 0 {
+		return fmt.Sprintf("events; the file has %d bytes", info.Size())
+	}
 	return fmt.Sprint(info.Size())
 }
 

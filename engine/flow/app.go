@@ -25,6 +25,11 @@ type (
 	gapper interface {
 		Gaps() (toServer, toClient bool)
 	}
+	// relative is told the flow_id of its flow, and knows that of the flow which announced it; 0 is none.
+	relative interface {
+		SetFlow(id uint64)
+		Parent() uint64
+	}
 )
 
 // show gives a packet of e to its application layer, which begins with the first datagram, or with the handshake or the data of
@@ -42,6 +47,9 @@ func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
 		e.flags &^= wantsApp
 		conn := app.New(&m.config.App, e.proto, e.sport, e.dport)
 		m.side(e).conn = conn
+		if r, ok := any(conn).(relative); ok {
+			r.SetFlow(e.id())
+		}
 		if e.proto == packet.TCP && p.TCPFlags&packet.SYN == 0 && !m.handshake(e, p, conn) {
 			m.drop(e)
 			return
@@ -119,6 +127,9 @@ func (m *Meter) drop(e *entry) {
 	conn := m.sides[e.side].conn
 	e.protocols = m.protocols(conn)
 	e.gaps(conn)
+	if r, ok := any(conn).(relative); ok && r.Parent() != 0 {
+		m.parents[e], e.flags = r.Parent(), e.flags|hasParent
+	}
 	if m.sides[e.side].conn = nil; m.sides[e.side].features == nil {
 		m.leave(e)
 	}
@@ -137,6 +148,19 @@ func (e *entry) gaps(conn *app.Conn) {
 	if toClient {
 		e.tcp.flags |= gapToClient
 	}
+}
+
+// parent returns the flow_id of the flow that announced e; 0 is none.
+func (m *Meter) parent(e *entry) uint64 {
+	if e.flags&hasParent != 0 {
+		return m.parents[e]
+	}
+	if e.side != 0 {
+		if r, ok := any(m.sides[e.side].conn).(relative); ok && m.sides[e.side].conn != nil {
+			return r.Parent()
+		}
+	}
+	return 0
 }
 
 // name returns the index of a protocol's name.
@@ -200,8 +224,10 @@ var sources = map[packet.Tunnel]string{
 // source returns the pkt_src of an event.
 func (m *Meter) source(e *entry, ev *app.Event) string {
 	switch {
-	case ev.Packet == 0:
+	case ev.Packet == 0 && m.packet == nil:
 		return "stream (flow timeout)"
+	case ev.Packet == 0:
+		return "stream (detect/log)" // the protocol changes, and what was of the old one is finished first
 	case m.packet != nil && m.packet.Fragments > 0 && m.packet.Number == ev.Packet:
 		return "defrag"
 	case e.tunnel == packet.TunnelIPIP && e.flags&isV6 != 0:

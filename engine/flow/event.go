@@ -48,6 +48,9 @@ func (m *Meter) appendStart(b []byte, e *entry, at int64, number uint64, kind st
 	b = m.day.append(b, at)
 	b = append(b, `","flow_id":`...)
 	b = strconv.AppendUint(b, e.id(), 10)
+	if id := m.parent(e); id != 0 {
+		b = appendNumber(b, "parent_id", id)
+	}
 	b = append(b, m.iface...)
 	if number != 0 && len(m.iface) == 0 {
 		b = append(b, `,"pcap_cnt":`...)

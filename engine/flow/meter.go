@@ -31,8 +31,8 @@ type Config struct {
 
 const entryBytes = int(unsafe.Sizeof(entry{}))
 
-// DefaultMaxFlows is how many flows fit into 256 MiB, without their application layer.
-const DefaultMaxFlows = 256 << 20 / (entryBytes + 8)
+// DefaultMaxFlows is how many flows fit into 256 MiB, at 0.5 KiB with their place in the table and their application layer.
+const DefaultMaxFlows = 256 << 20 / 512
 
 // Classes of protocols with timeouts of their own.
 const (
@@ -53,17 +53,19 @@ type Meter struct {
 	timeouts    [classes][states]int64 // seconds
 	now         int64                  // time of the last packet, or of Advance: that of flow events
 	newest      int64                  // the latest of all times so far
+	ticks       uint64                 // packets, with those of Other
 	counts      counts
-	sides       []side           // by entry.side; 0 is not used
-	spare       []uint32         // unused sides
-	names       []string         // of protocols, by entry.protocols; the first is ""
-	found       func(*app.Event) // appEvent, made once
-	syn         packet.Packet    // of a handshake that is shown later
-	asking      *entry           // the flow whose application layer is being asked
-	packet      *packet.Packet   // that it is asked about; nil at the end of the flow
-	out         []byte           // the event being written
-	iface       string           // as a member
-	newFeatures func() Features  // nil if none are wanted
+	sides       []side            // by entry.side; 0 is not used
+	spare       []uint32          // unused sides
+	names       []string          // of protocols, by entry.protocols; the first is ""
+	parents     map[*entry]uint64 // flow_id of the flow that announced this one, of those whose application layer is gone
+	found       func(*app.Event)  // appEvent, made once
+	syn         packet.Packet     // of a handshake that is shown later
+	asking      *entry            // the flow whose application layer is being asked
+	packet      *packet.Packet    // that it is asked about; nil at the end of the flow
+	out         []byte            // the event being written
+	iface       string            // as a member
+	newFeatures func() Features   // nil if none are wanted
 	day         daytime
 
 	spareFeatures []Features // empty ones, for the next flows
@@ -72,7 +74,7 @@ type Meter struct {
 // New returns a meter. emit gets each event, one JSON object without a line end; the slice is valid during the call, and emit
 // must not call the meter.
 func New(c Config, emit func(event []byte)) *Meter {
-	m := &Meter{config: c, emit: emit, table: newTable(), sides: make([]side, 1), names: []string{""}}
+	m := &Meter{config: c, emit: emit, table: newTable(), sides: make([]side, 1), names: []string{""}, parents: map[*entry]uint64{}}
 	if c.Interface != "" {
 		name, _ := json.Marshal(c.Interface)
 		m.iface = `,"in_iface":` + string(name)
@@ -115,11 +117,7 @@ const checkEvery = 1 << 12
 // that are idle at its time end soon, see checkEvery. Packets may come with a time before that of others.
 func (m *Meter) Packet(p *packet.Packet) {
 	m.counts.packets++
-	m.now = p.Time
-	m.newest = max(m.newest, p.Time)
-	if m.counts.packets%checkEvery == 0 || !m.wheel.begun {
-		m.turn(seconds(m.newest))
-	}
+	m.tick(p.Time)
 	if !meterable(p.Proto) {
 		m.counts.otherProtocol++
 		return
@@ -253,10 +251,26 @@ func (m *Meter) end(i uint32, e *entry, why ending) {
 	m.counts.ended[why]++
 	m.counts.reported += e.packets[0] + e.packets[1]
 	m.flowEvent(e, why)
+	if e.flags&hasParent != 0 {
+		delete(m.parents, e)
+	}
 	m.leave(e)
 	m.disarm(e)
 	m.dequeue(e)
 	m.table.remove(i)
+}
+
+// Other tells the meter of a packet that another meter of the same source takes, by its time: idle flows then end just as if
+// one meter had all packets.
+func (m *Meter) Other(now int64) { m.tick(now) }
+
+// tick takes the time of a packet.
+func (m *Meter) tick(now int64) {
+	m.now = now
+	m.newest = max(m.newest, now)
+	if m.ticks++; m.ticks%checkEvery == 0 || !m.wheel.begun {
+		m.turn(seconds(m.newest))
+	}
 }
 
 // Advance ends the flows that are idle at now, nanoseconds since 1970. A capture from an interface calls it by its clock, at

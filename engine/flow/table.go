@@ -23,9 +23,10 @@ const (
 	seenToServer uint16 = 1 << iota
 	seenToClient
 	isV6
-	wantsApp // no application layer yet, and none was refused
-	used     // since it was queued for eviction
-	turned   // client and server are not in the order of the first packet
+	wantsApp  // no application layer yet, and none was refused
+	used      // since it was queued for eviction
+	turned    // client and server are not in the order of the first packet
+	hasParent // in Meter.parents
 	alive
 )
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -200,5 +201,48 @@ func TestFlowsOfAStream(t *testing.T) {
 	out, err := cmd.Output()
 	if err != nil || bytes.Count(out, []byte("\n")) != 60 {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestCaptureUnderConfinement: a capture that only root can read is opened before the process gives up its rights.
+func TestCaptureUnderConfinement(t *testing.T) {
+	needRoot(t)
+	r := meters(t, "pcap://$ROOT/secret/*.pcap", "", 1)
+	if err := os.Mkdir(r.path("secret"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range []int{1, 2} {
+		r.put("secret/"+strconv.Itoa(part)+".pcap", capture(t, []string{"own-many.pcap", "own-proto.pcap"}[i], 1))
+		if err := os.Chmod(r.path("secret/"+strconv.Itoa(part)+".pcap"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.forAll("log", "state")
+	code, out := r.run("-x", "-p", "-c", t.TempDir())
+	if code != 0 || !strings.Contains(out, "flows_total ") || !strings.Contains(out, "in flight 0") || r.lines("log/out.json") < 80 {
+		t.Errorf("exit %d, %d events: %s", code, r.lines("log/out.json"), out)
+	}
+}
+
+// TestCaptureGoesOnAfterAReload: a changed configuration takes over in the middle of a capture; each event comes once.
+func TestCaptureGoesOnAfterAReload(t *testing.T) {
+	whole := capture(t, "own-proto.pcap", 100)
+	want := meters(t, "pcap://$ROOT/in.pcap", "", 1)
+	r := meters(t, "pcap://$ROOT/in.pcap", "", 25000)
+	want.put("in.pcap", whole)
+	r.put("in.pcap", whole)
+	want.drained("in flight 0")
+	all := eventsOf(want.read("log/out.json"))
+	p := r.start()
+	for i, n := range []int{100, 1000} {
+		p.until("events", func() bool { return r.lines("log/out.json") >= n })
+		r.write("scripts/config.lua", r.read("scripts/config.lua")+"\nmax_in_flight = "+strconv.Itoa(1000+i)+"\n")
+		p.signal(syscall.SIGHUP)
+		p.until("the new configuration", func() bool { return strings.Count(p.text(), "threads running") >= i+2 })
+	}
+	p.until("all events", func() bool { return r.lines("log/out.json") >= len(all) })
+	out := p.stop()
+	if got := eventsOf(r.read("log/out.json")); !slices.Equal(got, all) || strings.Contains(out, "delivered again") {
+		t.Errorf("got %d events, want %d: %s", len(got), len(all), out)
 	}
 }

@@ -21,13 +21,14 @@ const (
 )
 
 // job is a run of packets. All meters get all jobs: each takes the packets that are its own, and of the others the time, so
-// that flows end as they would in one meter.
+// that flows end when they would in one meter.
 type job struct {
 	packets []packet.Packet
 	owner   []uint8 // of each packet: the number of its meter
 	bytes   []byte  // what their slices point into
 	left    atomic.Int32
 	last    bool
+	now     int64 // last: time of the last frame
 }
 
 // turn tells the collector what comes next.
@@ -145,7 +146,7 @@ func (c *crew) read(ctx context.Context, sources []Source) (damaged, err error) 
 		return nil, err
 	}
 	if c.fill != nil {
-		c.fill.last = true
+		c.fill.last, c.fill.now = true, p.tally.now
 		err = c.dispatch()
 	}
 	return damaged, err
@@ -248,7 +249,6 @@ func (c *crew) meter(number int) {
 			out = c.hand(number, out)
 		}
 	})
-	var now int64
 	for j := range c.work[number] {
 		if c.ctx.Err() != nil {
 			continue // the reader must not wait for us
@@ -257,13 +257,12 @@ func (c *crew) meter(number int) {
 			p := &j.packets[i]
 			if int(j.owner[i]) == number {
 				m.Packet(p)
-			} else if p.Time > now {
-				m.Advance(p.Time)
+			} else {
+				m.Other(p.Time)
 			}
-			now = max(now, p.Time)
 		}
 		if j.last {
-			m.Close()
+			m.CloseAt(j.now)
 		}
 		c.pass.tally.meter(number, m)
 		if j.left.Add(-1) == 0 {

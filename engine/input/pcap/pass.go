@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"dragonfly/engine"
@@ -15,12 +14,8 @@ import (
 	"dragonfly/engine/packet/pcap"
 )
 
-const (
-	nonblock = syscall.O_NONBLOCK
-
-	// look is how many frames are read between two looks at the context, and two updates of the progress.
-	look = 1024
-)
+// look is how many frames are read between two looks at the context, and two updates of the progress.
+const look = 1024
 
 // Sink takes the events of a Pass, in the goroutine that called Run. An error ends the pass.
 type Sink interface {
@@ -112,7 +107,7 @@ func (p *Pass) runOne(ctx context.Context, sources []Source, sink Sink) error {
 	if err != nil {
 		return err
 	}
-	m.Close()
+	m.CloseAt(p.tally.now)
 	p.tally.meter(0, m)
 	if failed == nil {
 		failed = sink.Pause()

@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"sync/atomic"
 
 	"dragonfly/engine"
@@ -32,7 +29,6 @@ var Kind = engine.InputKind{
 
 type input struct {
 	tag         string
-	path        string // may be a glob; "-" is stdin
 	options     engine.Values
 	remember    bool
 	again       bool // meter all again when nothing is new
@@ -42,12 +38,11 @@ type input struct {
 	stdin       *stream
 
 	over bool // read to its damaged end, with nothing to remember that by
-
-	mu     sync.Mutex
-	opened map[string]Source // by Open, for Run
+	files
 }
 
 var _ engine.Opener = (*input)(nil)
+var _ engine.Closer = (*input)(nil)
 var _ engine.PathUser = (*input)(nil)
 
 // New returns the input; stdin is what pcap://- reads.
@@ -78,48 +73,12 @@ func New(p engine.Params, stdin io.Reader) (engine.Input, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	in := &input{tag: p.Tag, path: path, options: p.Options, remember: checkpoint != "false" && path != "-", again: checkpoint == `"auto"`,
-		checkpoints: p.Checkpoints, log: p.Log, counter: p.Counter, opened: map[string]Source{}}
+	in := &input{tag: p.Tag, options: p.Options, remember: checkpoint != "false" && path != "-", again: checkpoint == `"auto"`,
+		checkpoints: p.Checkpoints, log: p.Log, counter: p.Counter, files: files{path: path, opened: map[string]Source{}}}
 	if path == "-" {
 		in.stdin = newStream(stdin)
 	}
 	return in, nil
-}
-
-// Open implements engine.Opener: it opens all files while the process may.
-func (in *input) Open(context.Context) error {
-	if in.stdin != nil {
-		return nil
-	}
-	paths, err := in.paths()
-	if err != nil {
-		return err
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for _, path := range paths {
-		if _, ok := in.opened[path]; ok {
-			continue
-		}
-		s, err := Open(path)
-		if err != nil {
-			return err
-		}
-		in.opened[path] = s
-	}
-	return nil
-}
-
-// paths returns the files to meter.
-func (in *input) paths() ([]string, error) {
-	if !strings.ContainsAny(in.path, "*?[") {
-		return []string{in.path}, nil
-	}
-	paths, _ := filepath.Glob(in.path)
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("no file matches %q: %w", in.path, fs.ErrNotExist)
-	}
-	return paths, nil
 }
 
 // Run implements engine.Input.
@@ -130,12 +89,7 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	if in.over {
 		return nil
 	}
-	sources, err := in.sources()
-	defer func() {
-		for _, s := range sources {
-			s.Close()
-		}
-	}()
+	sources, err := in.files.sources()
 	if err != nil {
 		return err
 	}
@@ -151,39 +105,13 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		return err
 	}
 	d.finish(todo)
+	in.files.finish()
 	if in.remember {
 		in.checkpoints.Settle(in.tag)
 	} else if err != nil {
 		in.over = true
 	}
 	return err
-}
-
-// sources returns what Open opened, or else opens it, in the order of the first frames.
-func (in *input) sources() ([]Source, error) {
-	in.mu.Lock()
-	opened := in.opened
-	in.opened = map[string]Source{}
-	in.mu.Unlock()
-	var list []Source
-	for _, s := range opened {
-		list = append(list, s)
-	}
-	if len(list) == 0 {
-		paths, err := in.paths()
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range paths {
-			s, err := Open(path)
-			if err != nil {
-				return list, err
-			}
-			list = append(list, s)
-		}
-	}
-	Sort(list)
-	return list, nil
 }
 
 // meter makes one pass over sources.

@@ -44,7 +44,7 @@ func (p *Progress) addRead(n int) { p.read.Add(int64(n)) }
 // tally is what a pass counts. Only meters may be touched by several goroutines.
 type tally struct {
 	frames, packets, dropped uint64
-	first, last              int64
+	first, last, now         int64 // times: earliest, latest, of the last frame
 	counters                 []packet.Counter
 
 	mu     sync.Mutex
@@ -57,7 +57,7 @@ func (t *tally) frame(f *packet.Frame) {
 	if t.frames++; t.frames == 1 {
 		t.first, t.last = f.Time, f.Time
 	}
-	t.first, t.last = min(t.first, f.Time), max(t.last, f.Time)
+	t.first, t.last, t.now = min(t.first, f.Time), max(t.last, f.Time), f.Time
 }
 
 func (t *tally) decoder(d *packet.Decoder) { t.counters = d.Counters() }

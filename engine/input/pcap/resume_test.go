@@ -1,6 +1,7 @@
 package pcap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"maps"
 	"os"
@@ -34,23 +35,23 @@ func (r *row) restart() {
 	r.params.Checkpoints = r.checkpoints
 }
 
-// stretched is own-many.pcap with four frames a second, so that flows end all along it.
-func stretched(t *testing.T) []byte {
-	b := read(t, "own-many.pcap")
-	for i, at := uint32(0), 24; at < len(b); i++ {
-		binary.LittleEndian.PutUint32(b[at:], 1_700_000_000+i/4)
-		at += 16 + int(binary.LittleEndian.Uint32(b[at+8:]))
+// repeated is own-proto.pcap again and again, an hour apart: its flows end all along it.
+func repeated(t *testing.T) []byte {
+	b := read(t, "own-proto.pcap")
+	out := bytes.Clone(b[:24])
+	for range 16 {
+		out = append(out, b[24:]...)
+		for at := 24; at < len(b); at += 16 + int(binary.LittleEndian.Uint32(b[at+8:])) {
+			binary.LittleEndian.PutUint32(b[at:], binary.LittleEndian.Uint32(b[at:])+3600)
+		}
 	}
-	return b
+	return out
 }
-
-// short are timeouts that end flows within it.
-var short = engine.Values{"tcp_closed": 2 * time.Second, "tcp_new": 2 * time.Second, "tcp_established": 2 * time.Second, "udp_new": 2 * time.Second, "udp_established": 2 * time.Second}
 
 // rotated writes the parts of a capture and returns their pattern.
 func rotated(t *testing.T, frames int) string {
 	dir := t.TempDir()
-	for i, part := range cut(stretched(t), frames) {
+	for i, part := range cut(repeated(t), frames) {
 		write(t, filepath.Join(dir, string(rune('a'+i))+".pcap"), part)
 	}
 	return dir + "/*.pcap"
@@ -58,12 +59,11 @@ func rotated(t *testing.T, frames int) string {
 
 func TestResumeDeliversEachEventOnce(t *testing.T) {
 	for _, n := range []int64{1, 3} {
-		options := maps.Clone(short)
-		options["meters"] = n
-		for _, frames := range []int{100, 1000} {
+		options := engine.Values{"meters": n}
+		for _, frames := range []int{1000, 100_000} {
 			uri := rotated(t, frames)
 			want := metered(t, uri, options)
-			for stop := 1; stop < len(want); stop += 7 {
+			for _, stop := range []int{len(want) / 9, len(want) / 2, len(want) - 1} {
 				r := newRow(t, uri, options)
 				r.stop = stop
 				for range 100 {
@@ -90,7 +90,7 @@ func TestResumeDeliversEachEventOnce(t *testing.T) {
 }
 
 func TestResumeRepeatsWhatWasNotAcked(t *testing.T) {
-	uri := rotated(t, 100)
+	uri := rotated(t, 1000)
 	want := metered(t, uri, nil)
 	r := newRow(t, uri, nil)
 	r.noAck = true
@@ -152,15 +152,15 @@ func TestFinishedCaptures(t *testing.T) {
 
 // TestResumeWithOtherOptions: what is metered now has nothing to do with what was delivered. Nothing may be left out.
 func TestResumeWithOtherOptions(t *testing.T) {
-	uri := rotated(t, 100)
-	r := newRow(t, uri, short)
-	r.stop = 30
+	uri := rotated(t, 1000)
+	r := newRow(t, uri, nil)
+	r.stop = 150
 	if err := r.run(nil); err != nil {
 		t.Fatal(err)
 	}
 	first := len(r.events)
 	r.restart()
-	maps.Copy(r.params.Options, engine.Values{"tcp_closed": time.Minute, "tcp_new": time.Minute, "tcp_established": time.Minute})
+	maps.Copy(r.params.Options, engine.Values{"udp_new": 24 * time.Hour, "udp_established": 24 * time.Hour})
 	want := metered(t, uri, r.params.Options)
 	r.events, r.stop = nil, 0
 	if err := r.run(nil); err != nil {
@@ -169,5 +169,34 @@ func TestResumeWithOtherOptions(t *testing.T) {
 	sameEvents(t, r.events, want)
 	if first == 0 || !strings.Contains(r.log.String(), "delivered again") {
 		t.Errorf("%d events were delivered before; log: %s", first, r.log.String())
+	}
+}
+
+// TestOpenedFilesStayOpen: after a reload in a chroot the paths lead nowhere.
+func TestOpenedFilesStayOpen(t *testing.T) {
+	uri := rotated(t, 1000)
+	want := metered(t, uri, nil)
+	r := newRow(t, uri, nil)
+	in, err := New(r.params, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.(engine.Opener).Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Dir(uri)); err != nil {
+		t.Fatal(err)
+	}
+	for r.stop = 1; len(r.events) < len(want); r.stop += 150 {
+		if err := r.again(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.again(in); err != nil { // finished
+		t.Error(err)
+	}
+	sameEvents(t, r.events, want)
+	if err := in.(engine.Closer).Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"dragonfly/engine/packet"
 	"dragonfly/engine/packet/pcap"
@@ -23,7 +24,7 @@ type Source struct {
 
 // Open opens a capture file. Only regular files are captures.
 func Open(path string) (Source, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0) // a named pipe would wait for its writer
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would wait for its writer
 	if err != nil {
 		return Source{}, err
 	}

@@ -34,9 +34,9 @@ type Emitter struct {
 	err     error
 }
 
-// NewEmitter returns an emitter that hands every 64 records, and at each Flush what there is, to send, which may not keep the
-// slice: a batch of a Batch that the engine takes, or an error, after which the records are kept for the next Flush. flows
-// says that flow events are wanted.
+// NewEmitter returns an emitter that hands every 64 records, and at each Flush what there is, to send, which makes a batch of
+// them and may not keep the slice. After an error of send the records are kept for the next Flush. flows says that flow
+// events are wanted.
 func NewEmitter(flows bool, send func(records []engine.Record) error) *Emitter {
 	return &Emitter{flows: flows, send: send, records: make([]engine.Record, 0, batchLen)}
 }
@@ -78,11 +78,8 @@ func (e *Emitter) Flush() error {
 // Err returns the error of the last send; nil if it succeeded.
 func (e *Emitter) Err() error { return e.err }
 
-// Skip says that the next n events are known: they are counted, and not sent.
+// Skip says that the next n events were sent before: they are counted only.
 func (e *Emitter) Skip(n int64) { e.skip = e.count + n }
-
-// Restart begins the count and the sum anew. What was collected must be flushed before.
-func (e *Emitter) Restart() { e.skip, e.count, e.sum = 0, 0, 0 }
 
 // Count returns how many events there were, with those that were skipped; flow events that are not wanted are none.
 func (e *Emitter) Count() int64 { return e.count }

@@ -75,11 +75,11 @@ func TestEmitterMakesBatches(t *testing.T) {
 		t.Errorf("got %d events in %d batches, offsets from %d", len(got), batches, offsets[0])
 	}
 	sum := out.Sum()
-	out.Restart()
+	again := NewEmitter(true, func([]engine.Record) error { return nil })
 	for _, s := range want {
-		out.Event([]byte(s))
+		again.Event([]byte(s))
 	}
-	if out.Sum() != sum {
+	if again.Sum() != sum || again.Sum() == 0 {
 		t.Error("the sum of the same events differs")
 	}
 }
