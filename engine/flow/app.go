@@ -80,7 +80,7 @@ func (m *Meter) turnAround(e *entry, conn *app.Conn) {
 	e.bytes[0], e.bytes[1] = e.bytes[1], e.bytes[0]
 	seen := e.flags & (seenToServer | seenToClient)
 	e.flags = e.flags&^(seenToServer|seenToClient) | seen>>1&seenToServer | seen<<1&seenToClient
-	if f := m.sides[e.side].features; f != nil {
+	if f, ok := m.sides[e.side].features.(turner); ok {
 		f.Turn()
 	}
 }

@@ -9,10 +9,21 @@ import (
 // Features are what is computed of the packets of one flow. Package feature has them.
 type Features interface {
 	Add(p *packet.Packet, toClient bool) // called once per packet of the flow, in their order
-	Reset()                              // empties it for another flow
-	Turn()                               // the sender of the first packet was the server: directions are swapped, also of what was added
 	Append(b []byte) []byte              // the member of the flow event, without a comma: `"features":{...}`
 }
+
+// Features may have more abilities than that.
+type (
+	// resetter can be emptied for another flow.
+	resetter interface{ Reset() }
+	// turner swaps the directions of what was added: the sender of the first packet was the server.
+	turner interface{ Turn() }
+)
+
+var (
+	_ resetter = (*feature.Features)(nil)
+	_ turner   = (*feature.Features)(nil)
+)
 
 // featureKinds make them, by Config.Features.
 var featureKinds = map[string]func() Features{
@@ -41,8 +52,8 @@ func (m *Meter) recycle(s *side) {
 	if s.features == nil {
 		return
 	}
-	if len(m.spareFeatures) < maxSpareFeatures {
-		s.features.Reset()
+	if r, ok := s.features.(resetter); ok && len(m.spareFeatures) < maxSpareFeatures {
+		r.Reset()
 		m.spareFeatures = append(m.spareFeatures, s.features)
 	}
 	s.features = nil
