@@ -31,6 +31,8 @@ type ScriptEnv struct {
 	Instructions    uint64        // limit of one call of a callback; 0 is none. Scripts that cannot loop are not counted
 	Router          Router
 	Log             *slog.Logger
+
+	Statistics func() []InputStatistics // of the inputs of the process; nil: there are none (examples)
 }
 
 // Script is a script as loaded by one worker, its only caller.

@@ -90,7 +90,7 @@ func (sh *shard) load(program Program) error {
 	script, err := program.Load(ScriptEnv{
 		Stage: row.Tag, IsFilter: sh.stage.isFilter, Shard: sh.n, DefaultAnalyzer: row.DefaultAnalyzer,
 		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Memory: row.Memory, Instructions: row.Instructions, Router: sh.e, Log: sh.log,
-		Workers: len(sh.stage.shards), States: states, Resharded: resharded, StateMax: sh.e.cfg.StateMax,
+		Workers: len(sh.stage.shards), States: states, Resharded: resharded, StateMax: sh.e.cfg.StateMax, Statistics: sh.e.Statistics,
 	}, &sh.results)
 	if err != nil {
 		sh.results.Reset()

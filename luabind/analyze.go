@@ -447,6 +447,9 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 			break
 		}
 		module, ok := g.Object.(*ast.IdentExpr)
+		if isPart(g.Object) {
+			break
+		}
 		if !ok || !knownModules[module.Value] && !a.modules[module.Value] {
 			f.add(a, nameOf(g))
 		}
@@ -455,6 +458,16 @@ func (a *analysis) call(f *funcInfo, e *ast.FuncCallExpr) {
 	default:
 		f.loops = true
 	}
+}
+
+// isPart reports whether e is dragonfly.capture, a module within a module.
+func isPart(e ast.Expr) bool {
+	g, ok := e.(*ast.AttrGetExpr)
+	if !ok || nameOf(g) != "capture" {
+		return false
+	}
+	module, ok := g.Object.(*ast.IdentExpr)
+	return ok && module.Value == "dragonfly"
 }
 
 // functionArg returns which argument of a call it calls itself, or -1. What a gsub calls is either written there or a

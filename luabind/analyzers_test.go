@@ -17,7 +17,8 @@ import (
 )
 
 // withState are the shipped analyzers that use net and sketch.
-var withState = []string{"internal-ip", "ip-blocklist", "flow-outlier", "top-talkers", "alert-context", "beacon", "new-domain", "report"}
+var withState = []string{"internal-ip", "ip-blocklist", "flow-outlier", "top-talkers", "alert-context", "beacon", "new-domain", "report",
+	"long-flow", "port-scan", "dns-tunnel", "capture-health"}
 
 // shipped is an analyzer of the tree, and what it emits by tag.
 type shipped struct {

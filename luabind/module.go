@@ -9,7 +9,7 @@ import (
 // module is one Lua library as scripts see it and as the README's reference documents it. A module's constructor is
 // called once per interpreter: its functions belong to that interpreter's worker.
 type module struct {
-	Name    string // global name, also what require takes: "cjson"; with a dot only require finds it
+	Name    string // global name, also what require takes: "cjson"; with a dot only require finds it, but for "dragonfly.x"
 	Doc     string // one sentence
 	Funcs   []hostFunc
 	Methods []hostFunc            // of the userdata that Funcs return; Name is "set:contains", Sig "contains(ip) -> boolean"
@@ -42,6 +42,11 @@ func (m *module) install(L *lua.LState) *lua.LTable {
 	t := m.table(L)
 	if !strings.Contains(m.Name, ".") {
 		L.SetGlobal(m.Name, t)
+	}
+	if part, ok := strings.CutPrefix(m.Name, "dragonfly."); ok {
+		if parent, ok := L.G.Global.RawGetString("dragonfly").(*lua.LTable); ok {
+			parent.RawSetString(part, t)
+		}
 	}
 	if pkg, ok := L.G.Global.RawGetString("package").(*lua.LTable); ok {
 		if loaded, ok := pkg.RawGetString("loaded").(*lua.LTable); ok {

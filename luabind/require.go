@@ -12,7 +12,7 @@ func isModule(name string) bool {
 	switch name {
 	case "string", "table", "math", "os", "io", "coroutine", "debug", "bit", "jit", "package", "_G",
 		"table.new", "table.clear", "string.buffer", "ffi",
-		"dragonfly", "cjson", "cjson_safe", "cjson.safe", "json", "marshal", "http", "hiredis", "redis", "net", "model", "hash", "sketch", "domain", "text":
+		"dragonfly", "dragonfly.capture", "cjson", "cjson_safe", "cjson.safe", "json", "marshal", "http", "hiredis", "redis", "net", "model", "hash", "sketch", "domain", "text":
 		return true
 	}
 	return false

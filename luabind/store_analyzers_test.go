@@ -16,7 +16,7 @@ import (
 )
 
 // inStore are the shipped analyzers that keep their state in the store.
-var inStore = []string{"rare-country", "rare-hour", "rare-signature", "bytes-rank", "connection-count", "invalid-cert", "dns-cache", "priority"}
+var inStore = []string{"rare-country", "rare-hour", "rare-signature", "bytes-rank", "connection-count", "invalid-cert", "dns-cache", "priority", "exfil"}
 
 // oddStoreEvents are for what these analyzers read.
 var oddStoreEvents = []string{

@@ -76,7 +76,7 @@ func (s *script) open() {
 // modules returns every module that scripts see.
 func (s *script) modules() []module {
 	list := []module{
-		s.dragonflyModule(),
+		s.dragonflyModule(), s.captureModule(),
 		s.hiredisModule(), s.redisModule(),
 		s.httpModule(),
 		s.netModule(), hashModule(), s.sketchModule(),

@@ -265,7 +265,7 @@ func (p *pipeline) dryRun() error {
 	try := func(row engine.StageRow, filter bool, prog engine.Program) {
 		var out engine.Results
 		sc, err := prog.Load(engine.ScriptEnv{Stage: row.Tag, IsFilter: filter, DefaultAnalyzer: row.DefaultAnalyzer,
-			DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Router: p.engine}, &out)
+			DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Router: p.engine, Statistics: p.engine.Statistics}, &out)
 		if errs = append(errs, err); err == nil {
 			sc.Close()
 		}

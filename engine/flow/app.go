@@ -80,6 +80,9 @@ func (m *Meter) turnAround(e *entry, conn *app.Conn) {
 	e.bytes[0], e.bytes[1] = e.bytes[1], e.bytes[0]
 	seen := e.flags & (seenToServer | seenToClient)
 	e.flags = e.flags&^(seenToServer|seenToClient) | seen>>1&seenToServer | seen<<1&seenToClient
+	if f, ok := m.sides[e.side].features.(turner); ok {
+		f.Turn()
+	}
 }
 
 // handshake shows conn the SYNs that were not worth a Conn when they came. p is the packet that is now.
@@ -112,6 +115,7 @@ func (m *Meter) side(e *entry) *side {
 // leave frees the side of e.
 func (m *Meter) leave(e *entry) {
 	if e.side != 0 {
+		m.recycle(&m.sides[e.side])
 		m.sides[e.side] = side{}
 		m.spare = append(m.spare, e.side)
 		e.side = 0

@@ -68,6 +68,8 @@ type Meter struct {
 	iface       string            // as a member
 	newFeatures func() Features   // nil if none are wanted
 	day         daytime
+
+	spareFeatures []Features // empty ones, for the next flows
 }
 
 // New returns a meter. emit gets each event, one JSON object without a line end; the slice is valid during the call, and emit
@@ -238,7 +240,7 @@ func (m *Meter) restart(i uint32, e *entry, now int64) {
 	m.counts.reported += e.packets[0] + e.packets[1]
 	e.start, e.last, e.packets, e.bytes = now, now, [2]uint64{}, [2]uint64{}
 	if e.side != 0 {
-		m.sides[e.side].features = nil
+		m.recycle(&m.sides[e.side])
 	}
 	m.disarm(e)
 	m.arm(i, e)
