@@ -465,3 +465,38 @@ func TestStoreAnalyzersPassEventsOnWithoutAStore(t *testing.T) {
 		t.Error("no analyzer told of the failures")
 	}
 }
+
+// TestDNSCacheGoesByTheTimeOfEvents: a name holds from the answer until its TTL and the grace are over.
+func TestDNSCacheGoesByTheTimeOfEvents(t *testing.T) {
+	s := loadShipped(t, "..", "dns-cache")
+	at := time.Date(2014, 5, 6, 7, 0, 0, 0, time.UTC)
+	answer := func(client, name, address string, after time.Duration) {
+		t.Helper()
+		s.handle(fmt.Sprintf(`{"timestamp":%q,"event_type":"dns","src_ip":%q,"dest_port":53,"dns":{"version":2,"type":"answer","rrname":%q,"answers":[{"rrname":"x","rrtype":"A","ttl":60,"rdata":%q}]}}`,
+			eveTime(at.Add(after)), client, name, address))
+	}
+	answer("10.0.0.1", "a.test", "192.0.2.1", 0)
+	answer("10.0.0.2", "b.test", "192.0.2.1", time.Second)
+	answer("10.0.0.2", "blocked.test", "0.0.0.0", time.Second)
+	answer("10.0.0.2", "blocked.test", "127.0.0.1", time.Second)
+	for _, c := range []struct {
+		src, dest string
+		after     time.Duration
+		want      string
+	}{
+		{"10.0.0.1", "192.0.2.1", 10 * time.Second, `"names":["a.test"]`}, // its own lookup, not the last
+		{"10.0.0.3", "192.0.2.1", 10 * time.Second, `"names":["b.test"]`},
+		{"192.0.2.1", "10.0.0.1", 10 * time.Second, `"src":"a.test"`},
+		{"10.0.0.1", "192.0.2.1", 3660 * time.Second, `"own_lookup":true`},
+		{"10.0.0.1", "192.0.2.1", 3661 * time.Second, `"names":["b.test"]`}, // the other is a second younger
+		{"10.0.0.1", "192.0.2.1", 3663 * time.Second, ""},
+		{"10.0.0.1", "192.0.2.1", -time.Minute, ""},
+		{"10.0.0.2", "0.0.0.0", 10 * time.Second, ""},
+		{"10.0.0.2", "127.0.0.1", 10 * time.Second, ""},
+	} {
+		next, _ := s.handle(fmt.Sprintf(`{"timestamp":"2030-01-01T00:00:00.000000+0000","event_type":"flow","src_ip":%q,"dest_ip":%q,"flow":{"start":%q}}`, c.src, c.dest, eveTime(at.Add(c.after))))
+		if c.want == "" && strings.Contains(next[0], "analytics") || !strings.Contains(next[0], c.want) {
+			t.Errorf("%+v: got %s", c, next[0])
+		}
+	}
+}
