@@ -5,14 +5,14 @@
 --
 -- score is 1 - count / total, near 1 for few alerts of many; above threshold is rare by the number of alerts. One
 -- signature that floods makes all others rare in that sense, so a finding goes by hosts: each host counts once per
--- signature and window, and a signature is rare if the upper end of the 95 % interval (Wilson) of its share of these
+-- signature and period, and a signature is rare if the upper end of the 95 % interval (Wilson) of its share of these
 -- pairs, without this one, is below RARE. A signature never seen is rare after 3.84 * (1 / RARE - 1) pairs, 189 for 2 %.
 -- Broken protocols (NOISE) are scored and not reported.
 -- The host is the inner end, the source if both or neither are inside. Windows of PERIOD seconds, as in rare-country.
 -- Look when: new and rare; then at what else the host did (other findings, flows to the same peer).
 --
--- Keys: df:sig:alerts:PERIOD and df:sig:pairs:PERIOD, hashes by signature, for two periods; df:sig:host:ADDRESS, the set
--- of a host's signatures, gone PERIOD after its last alert, at most SIGNATURES large.
+-- Keys: df:sig:alerts:PERIOD and df:sig:pairs:PERIOD, hashes by signature, for two periods; df:sig:host:PERIOD:ADDRESS,
+-- the set of a host's signatures, at most SIGNATURES large, likewise. A host's signature is new if neither has it.
 --
 -- Example config:
 -- default_analyzer = "next"
@@ -54,10 +54,10 @@ end
 
 local function number(x) return tonumber(x) or 0 end
 
--- pairs_of counts a new pair, if add is 1, and returns its signature's and all pairs of the window.
-local function pairs_of(id, n, part, add)
+-- pairs_of counts a pair and returns those of its signature, and all, of the window.
+local function pairs_of(id, n, part)
   local key = "df:sig:pairs:" .. n
-  local r = state.run({{"HINCRBY", key, id, add}, {"HINCRBY", key, "total", add}, {"EXPIRE", key, 2 * PERIOD},
+  local r = state.run({{"HINCRBY", key, id, 1}, {"HINCRBY", key, "total", 1}, {"EXPIRE", key, 2 * PERIOD},
     {"HMGET", "df:sig:pairs:" .. n - 1, id, "total"}})
   if not r then return 0, 0 end
   return number(r[1]) + part * number(r[4][1]), number(r[2]) + part * number(r[4][2])
@@ -77,14 +77,17 @@ local function judge(event, alert)
   if type(sid) ~= "number" or not who then return end
   local id = (type(gid) == "number" and gid or 1) .. ":" .. sid
   local n, part = state.period(state.time(event), PERIOD)
-  local key, of_host = "df:sig:alerts:" .. n, "df:sig:host:" .. who
+  local key = "df:sig:alerts:" .. n
+  local of_host, before = "df:sig:host:" .. n .. ":" .. who, "df:sig:host:" .. n - 1 .. ":" .. who
   local r = state.run({{"HINCRBY", key, id, 1}, {"HINCRBY", key, "total", 1}, {"HLEN", key}, {"EXPIRE", key, 2 * PERIOD},
-    {"HMGET", "df:sig:alerts:" .. n - 1, id, "total"}, {"SADD", of_host, id}, {"EXPIRE", of_host, PERIOD}, {"SCARD", of_host}})
+    {"HMGET", "df:sig:alerts:" .. n - 1, id, "total"}, {"SADD", of_host, id}, {"EXPIRE", of_host, 2 * PERIOD}, {"SCARD", of_host},
+    {"SISMEMBER", before, id}})
   if not r then return end
-  local new = r[6] == 1
+  local first = r[6] == 1 -- for the host, in this period
+  local new = first and r[9] == 0
   local count, total = number(r[1]) + part * number(r[5][1]), number(r[2]) + part * number(r[5][2])
   local hosts, all = 0, 0
-  if new then hosts, all = pairs_of(id, n, part, 1) end
+  if first then hosts, all = pairs_of(id, n, part) end
   if number(r[8]) > SIGNATURES then redis.command("SPOP", of_host) end
   local found = {count = math.floor(count + 0.5), total = math.floor(total + 0.5), score = 1 - count / total, threshold = THRESHOLD,
     unique_signatures = r[3] - 1, new_for_host = new, rare = new and state.upper(hosts - 1, all - 1) < RARE}

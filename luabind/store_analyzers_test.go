@@ -500,3 +500,40 @@ func TestDNSCacheGoesByTheTimeOfEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestRareSignatureGoesOnInASteadyNetwork: pairs that come again in each period count again, so that what is new in the
+// fourth is rare; what a host had in the period before is not new, what it had long ago is.
+func TestRareSignatureGoesOnInASteadyNetwork(t *testing.T) {
+	s := loadShipped(t, "..", "rare-signature")
+	const period = 30 * 24 * time.Hour
+	begin := time.Unix(690*30*86400, 0).UTC() // of a period
+	alert := func(host, sid int, at time.Duration) []map[string]any {
+		t.Helper()
+		_, other := s.handle(fmt.Sprintf(`{"timestamp":%q,"event_type":"alert","src_ip":"10.0.%d.%d","dest_ip":"8.8.8.8","alert":{"signature_id":%d,"gid":1}}`,
+			eveTime(begin.Add(at)), host/250, host%250, sid))
+		return findings(t, other)
+	}
+	if f := alert(1, 77, time.Minute); len(f) != 0 {
+		t.Errorf("learning: %v", f)
+	}
+	for n := range 4 {
+		for host := range 250 {
+			for sid := range 2 {
+				if f := alert(host, sid, time.Duration(n)*period+time.Hour); len(f) != 0 {
+					t.Fatalf("period %d host %d signature %d: %v", n, host, sid, f)
+				}
+			}
+		}
+		if n == 1 {
+			if f := alert(1, 77, period+2*time.Hour); len(f) != 0 {
+				t.Errorf("known from the period before: %v", f)
+			}
+		}
+	}
+	if f := alert(5, 99, 3*period+20*24*time.Hour); len(f) != 1 {
+		t.Errorf("new in the fourth period: %v", f)
+	}
+	if f := alert(1, 77, 3*period+21*24*time.Hour); len(f) != 1 {
+		t.Errorf("not seen for a whole period: %v", f)
+	}
+}
