@@ -64,6 +64,9 @@ func TestCommunityIDAgreesWithTheSpecification(t *testing.T) {
 			}
 		}
 	}
+	if a, b := id("127.0.0.1", "127.0.0.1", 1, 2, 6, 0), id("127.0.0.1", "127.0.0.1", 2, 1, 6, 0); a != b {
+		t.Errorf("an address to itself: got %s and %s", a, b)
+	}
 	if got := id("10.0.0.1", "10.0.0.2", -1, 80, 6, 0); got != "none" {
 		t.Errorf("got %s without a port", got)
 	}

@@ -1,7 +1,6 @@
 package sketch
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -60,16 +59,16 @@ func TestHLLIsExactAtFirst(t *testing.T) {
 // TestHLLError counts disjoint key sets: the mean error must be near 0 (no bias) and its deviation as promised.
 func TestHLLError(t *testing.T) {
 	for _, precision := range []int{4, 8, 10, 14} {
-		for _, n := range []int{100, 3000, 20_000, 200_000} {
+		for _, n := range []int{100, 3000, 100_000} {
 			runs := 40
-			if n > 20_000 {
-				runs = 8
+			if n > 3000 {
+				runs = 6
 			}
 			sum, squares := 0.0, 0.0
 			for run := range runs {
 				h, _ := NewHLL(precision)
 				for i := range n {
-					h.Add(fmt.Sprintf("%d/%d", run, i))
+					h.Add(strconv.Itoa(run*n + i))
 				}
 				e := h.Count()/float64(n) - 1
 				sum, squares = sum+e, squares+e*e
@@ -244,6 +243,27 @@ func TestQuantilesKeepTheirAccuracy(t *testing.T) {
 	}
 }
 
+func TestQuantilesOfFew(t *testing.T) {
+	f := func(p, want float64, xs ...float64) {
+		t.Helper()
+		q, _ := NewQuantiles(0.001)
+		for _, x := range xs {
+			q.Add(x)
+		}
+		if got, ok := q.Quantile(p); !ok || math.Abs(got-want) > 0.001*math.Abs(want) {
+			t.Errorf("quantile %v of %v: got %v, want %v", p, xs, got, want)
+		}
+	}
+	f(0.5, 7, 7)
+	f(0.5, 1, 1, 2)
+	f(0.5, 20, 30, 10, 20)
+	f(0.5, -20, -30, -10, -20)
+	f(0.5, 0, -5, 0, 5)
+	f(0.24, 10, 10, 20, 30, 40)
+	f(0.75, 40, 10, 20, 30, 40, 50)
+	f(0.25, 20, 10, 20, 30, 40, 50)
+}
+
 func TestQuantilesAreBounded(t *testing.T) {
 	q, _ := NewQuantiles(0.01)
 	for e := -300; e <= 300; e++ {
@@ -321,7 +341,7 @@ func TestLRUAgreesWithASlowOne(t *testing.T) {
 	find := func(key string) int { return slices.IndexFunc(list, func(s slow) bool { return s.key == key }) }
 	r := rand.New(rand.NewPCG(4, 4))
 	now := 0.0
-	for step := range 200_000 {
+	for step := range 50_000 {
 		now += r.Float64() * 2
 		key := strconv.Itoa(r.IntN(12))
 		i := find(key)
@@ -456,7 +476,7 @@ func TestCounterCountsExactly(t *testing.T) {
 	}
 }
 
-// TestKeysThatComeAndGoTakeNoMemory adds a million keys once each: what is held must stay what the capacity says.
+// TestKeysThatComeAndGoTakeNoMemory adds many keys once each: what is held must stay what the capacity says.
 func TestKeysThatComeAndGoTakeNoMemory(t *testing.T) {
 	lru, _ := NewLRU[int](1000, 0)
 	top, _ := NewTopK(1000)
@@ -469,7 +489,7 @@ func TestKeysThatComeAndGoTakeNoMemory(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := uint64(0)
-	for i := range 1_000_000 {
+	for i := range 300_000 {
 		if i == 10_000 {
 			before = heap()
 		}
