@@ -59,6 +59,7 @@ func FuzzCJSON(f *testing.F) {
 		}
 	}
 	l, call := fuzzLab(f)
+	f.Add(strings.Repeat("9", 310))
 	f.Fuzz(func(t *testing.T, text string) {
 		err := lazyjson.Validate(text)
 		r, _ := call(t, "cjson_safe", "decode", lua.LString(text))
@@ -84,7 +85,8 @@ func FuzzCJSON(f *testing.F) {
 		}
 		var one, two any
 		second, _, secondErr := l.encode(again[0], false)
-		if secondErr != nil || json.Unmarshal([]byte(first), &one) != nil || json.Unmarshal([]byte(second), &two) != nil || !nearJSON(one, two) {
+		readable := json.Unmarshal([]byte(first), &one) == nil && json.Unmarshal([]byte(second), &two) == nil // no number beyond float64
+		if secondErr != nil || second != first && readable && !nearJSON(one, two) {
 			t.Fatalf("%q became %q, then %q, %v", text, first, second, secondErr)
 		}
 		if err != nil {
@@ -101,7 +103,8 @@ func FuzzCJSON(f *testing.F) {
 		if len(view) != 1 {
 			t.Fatalf("%q is JSON: json.decode returns %v", text, view)
 		}
-		if body, _, err := l.encode(view[0], false); err != nil || text[strings.IndexAny(text, "{")+1:] != text && body != text && lazyjson.KindOf(strings.TrimLeft(text, " \t\r\n")[0]) == lazyjson.Object {
+		isObject := strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{")
+		if body, _, err := l.encode(view[0], false); err != nil || isObject && body != text {
 			t.Fatalf("%q: the view that nobody touched became %q, %v", text, body, err)
 		}
 	})

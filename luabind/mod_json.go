@@ -25,9 +25,9 @@ func jsonModule(vs *views) module {
 		{"decode", "decode(text) -> value | nil, message", "The value of a JSON text; objects are decoded where they are touched, like events.",
 			`assert(json.decode('{"a":{"b":1}}').a.b == 1)`, func(L *lua.LState) int {
 				text := L.CheckString(1)
-				index, err := lazyjson.IndexObject(nil, text)
+				index, err := lazyjson.IndexObject([]lazyjson.Field{}, text)
 				if err == lazyjson.ErrNotObject {
-					err = lazyjson.Validate(text)
+					index, err = nil, lazyjson.Validate(text)
 				}
 				if err != nil {
 					return failed(L, err)
