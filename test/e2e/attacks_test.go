@@ -20,7 +20,7 @@ func host(net string, i int) string { return fmt.Sprintf("%s.%d.%d", net, i/200,
 
 // usual adds half an hour of what no analyzer may report: users behind NAT whose servers do not always answer, a resolver with
 // dead name servers, a large download, a backup inside, a client that tries a closed port again and again.
-func usual(w *wire) {
+func usual(w *traffic) {
 	r := rand.New(rand.NewPCG(1, 1))
 	now := 0.0
 	for i := range 300 {
@@ -51,7 +51,7 @@ func usual(w *wire) {
 	}
 }
 
-func scans(w *wire) {
+func scans(w *traffic) {
 	for i := range 100 {
 		w.refused(at(300+float64(i)/10), end(fmt.Sprintf("10.0.0.66:%d", 45000+i)), end(fmt.Sprintf("10.0.0.80:%d", 1+i)))
 		if i < 60 {
@@ -60,7 +60,7 @@ func scans(w *wire) {
 	}
 }
 
-func beacons(w *wire) {
+func beacons(w *traffic) {
 	r := rand.New(rand.NewPCG(2, 2))
 	now := 7.0
 	for i := range 30 {
@@ -69,7 +69,7 @@ func beacons(w *wire) {
 	}
 }
 
-func tunnel(w *wire) {
+func tunnel(w *traffic) {
 	c := w.open(at(5), end("10.0.0.8:52000"), end("203.0.113.88:443"))
 	for now := 60.0; now <= 4000; now += 60 {
 		c.at = at(now)
@@ -78,13 +78,13 @@ func tunnel(w *wire) {
 	}
 }
 
-func uploads(w *wire) {
+func uploads(w *traffic) {
 	for i := range 4 {
 		w.talk(at(500+float64(100*i)), end(fmt.Sprintf("10.0.0.9:%d", 53000+i)), end(fmt.Sprintf("203.0.113.%d:443", 90+i/3)), 600_000, 3000)
 	}
 }
 
-func dnsTunnel(w *wire) {
+func dnsTunnel(w *traffic) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for i := range 120 {
 		secret := make([]byte, 30)
@@ -99,7 +99,7 @@ func dnsTunnel(w *wire) {
 // run meters a capture through pcap://, a filter, one of the shipped analyzers and a file, and returns the findings. options
 // are those of the input; replace are pairs: a text of the
 // analyzer, and what stands there instead.
-func (w *wire) run(t *testing.T, analyzer, options string, replace ...string) (r *root, list []map[string]any) {
+func (w *traffic) run(t *testing.T, analyzer, options string, replace ...string) (r *root, list []map[string]any) {
 	t.Helper()
 	r = newRoot(t, `
 -- scripts/config.lua --
@@ -169,8 +169,8 @@ func wantFindings(t *testing.T, got []map[string]any, fields string, want ...str
 }
 
 // mixed is the usual traffic with an attack in it; nil is none.
-func mixed(attack func(*wire)) *wire {
-	w := &wire{}
+func mixed(attack func(*traffic)) *traffic {
+	w := &traffic{}
 	usual(w)
 	if attack != nil {
 		attack(w)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// wire is a capture in the making. Frames may be added in any order; they are written by time. Checksums are left 0.
-type wire struct{ frames []frame }
+// traffic is a capture in the making. Frames may be added in any order; they are written by time. Checksums are left 0.
+type traffic struct{ frames []frame }
 
 type frame struct {
 	at   time.Time
@@ -32,7 +32,7 @@ const (
 )
 
 // ip adds a packet of IPv4.
-func (w *wire) ip(at time.Time, proto byte, from, to netip.Addr, payload []byte) {
+func (w *traffic) ip(at time.Time, proto byte, from, to netip.Addr, payload []byte) {
 	b := make([]byte, 34, 34+len(payload))
 	copy(b, "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00\x45\x00")
 	enc.BigEndian.PutUint16(b[16:], uint16(20+len(payload)))
@@ -44,7 +44,7 @@ func (w *wire) ip(at time.Time, proto byte, from, to netip.Addr, payload []byte)
 	w.frames = append(w.frames, frame{at, append(b, payload...)})
 }
 
-func (w *wire) udp(at time.Time, from, to endpoint, payload []byte) {
+func (w *traffic) udp(at time.Time, from, to endpoint, payload []byte) {
 	b := make([]byte, 8, 8+len(payload))
 	enc.BigEndian.PutUint16(b, from.Port())
 	enc.BigEndian.PutUint16(b[2:], to.Port())
@@ -54,7 +54,7 @@ func (w *wire) udp(at time.Time, from, to endpoint, payload []byte) {
 
 // conversation is a TCP connection that is being written.
 type conversation struct {
-	w              *wire
+	w              *traffic
 	at             time.Time
 	client, server endpoint
 	seq            [2]uint32 // of the client, of the server
@@ -87,7 +87,7 @@ func (c *conversation) send(dir int, flags byte, n int) {
 }
 
 // open makes a connection.
-func (w *wire) open(at time.Time, client, server endpoint) *conversation {
+func (w *traffic) open(at time.Time, client, server endpoint) *conversation {
 	c := &conversation{w: w, at: at, client: client, server: server, seq: [2]uint32{1000, 5000}}
 	c.send(0, syn, 0)
 	c.send(1, syn|ack, 0)
@@ -110,7 +110,7 @@ func (c *conversation) close() {
 }
 
 // talk is a whole connection with so many bytes each way.
-func (w *wire) talk(at time.Time, client, server endpoint, up, down int) {
+func (w *traffic) talk(at time.Time, client, server endpoint, up, down int) {
 	c := w.open(at, client, server)
 	c.carry(0, up)
 	c.carry(1, down)
@@ -118,13 +118,13 @@ func (w *wire) talk(at time.Time, client, server endpoint, up, down int) {
 }
 
 // refused and ignored are connections to a port that is closed, and to one behind a firewall.
-func (w *wire) refused(at time.Time, client, server endpoint) {
+func (w *traffic) refused(at time.Time, client, server endpoint) {
 	c := &conversation{w: w, at: at, client: client, server: server, seq: [2]uint32{1000, 0}}
 	c.send(0, syn, 0)
 	c.send(1, rst|ack, 0)
 }
 
-func (w *wire) ignored(at time.Time, client, server endpoint) {
+func (w *traffic) ignored(at time.Time, client, server endpoint) {
 	for _, again := range []time.Duration{0, time.Second, 3 * time.Second} {
 		c := &conversation{w: w, at: at.Add(again), client: client, server: server, seq: [2]uint32{1000, 0}}
 		c.send(0, syn, 0)
@@ -167,7 +167,7 @@ func labels(name string) (list []string) {
 }
 
 // ask is a query and, unless data is nil, its answer.
-func (w *wire) ask(at time.Time, client, server endpoint, name string, kind uint16, data []byte) {
+func (w *traffic) ask(at time.Time, client, server endpoint, name string, kind uint16, data []byte) {
 	id := uint16(len(w.frames))
 	w.udp(at, client, server, dns(id, name, kind, nil))
 	if data != nil {
@@ -176,7 +176,7 @@ func (w *wire) ask(at time.Time, client, server endpoint, name string, kind uint
 }
 
 // write writes the frames as a pcap file with microseconds.
-func (w *wire) write(t *testing.T, path string) {
+func (w *traffic) write(t *testing.T, path string) {
 	t.Helper()
 	slices.SortStableFunc(w.frames, func(a, b frame) int { return a.at.Compare(b.at) })
 	b := append([]byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0}, make([]byte, 8)...)
