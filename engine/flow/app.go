@@ -38,12 +38,16 @@ func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
 	if !settled {
 		return
 	}
-	m.asking, m.packet = e, p
-	defer m.asked()
-	if e.flags&wantsApp != 0 {
+	begins := e.flags&wantsApp != 0
+	if begins {
 		if e.proto == packet.TCP && (e.tcp.state == tcpNone || e.tcp.state < tcpEstablished && p.PayloadLen == 0) {
 			return
 		}
+		m.side(e) // may end other flows
+	}
+	m.asking, m.packet = e, p
+	defer m.asked()
+	if begins {
 		e.flags &^= wantsApp
 		conn := app.New(&m.config.App, e.proto, e.sport, e.dport)
 		m.side(e).conn = conn
@@ -99,9 +103,11 @@ func (m *Meter) handshake(e *entry, p *packet.Packet, conn *app.Conn) bool {
 	return conn.Packet(syn, app.ToClient, m.found)
 }
 
-// side returns the side of e, making it if there is none.
+// side returns the side of e, making it, and room for it, if there is none.
 func (m *Meter) side(e *entry) *side {
 	if e.side == 0 {
+		for m.crowded(m.sideBytes) && m.evict(e) {
+		}
 		if n := len(m.spare); n > 0 {
 			e.side, m.spare = m.spare[n-1], m.spare[:n-1]
 		} else {

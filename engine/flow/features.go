@@ -31,6 +31,17 @@ var featureKinds = map[string]func() Features{
 	"cic":      func() Features { return feature.New(feature.CIC) },
 }
 
+// FeatureBytes is what the features of one flow need, in bytes; kind is one of Config.Features.
+func FeatureBytes(kind string) int64 {
+	switch kind {
+	case "nfstream":
+		return feature.NFStreamBytes
+	case "cic":
+		return feature.CICBytes
+	}
+	return 0
+}
+
 // measure shows a packet to the features of its flow.
 func (m *Meter) measure(e *entry, p *packet.Packet, dir app.Dir) {
 	s := m.side(e)

@@ -3,6 +3,7 @@ package flow
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 	"unsafe"
 
@@ -21,7 +22,8 @@ type Config struct {
 	TCP, UDP, ICMP, Other Timeouts
 	Active                time.Duration // a flow that lasts longer is reported and begins anew; 0 is never, as in Suricata
 	VLAN                  bool          // tags are part of the flow key
-	MaxFlows              int           // how many are kept at most; above that the least useful is evicted. 0: DefaultMaxFlows
+	MaxFlows              int           // how many are kept at most; above that the least useful is evicted. 0: as many as there is memory for
+	Memory                int64         // bytes, see FlowBytes; above that the least useful flow is evicted. 0: without MaxFlows 256 MiB, else no limit
 	Interface             string        // in_iface of the events; "" for capture files, whose events have pcap_cnt
 	Features              string        // "", "nfstream" or "cic"
 	App                   app.Config
@@ -32,8 +34,13 @@ type Config struct {
 
 const entryBytes = int(unsafe.Sizeof(entry{}))
 
-// DefaultMaxFlows is how many flows fit into 256 MiB, at 0.5 KiB with their place in the table and their application layer.
-const DefaultMaxFlows = 256 << 20 / 512
+// What a flow is taken to need, in bytes, with what the garbage collector leaves lying.
+const (
+	FlowBytes = 256 // with its place in the index
+	AppBytes  = 512 // besides, while its application is looked at
+)
+
+const defaultMemory = 256 << 20 // bytes
 
 // Classes of protocols with timeouts of their own.
 const (
@@ -57,6 +64,7 @@ type Meter struct {
 	ticks       uint64                 // packets, with those of Other
 	counts      counts
 	sides       []side            // by entry.side; 0 is not used
+	sideBytes   int64             // what one is taken to need
 	spare       []uint32          // unused sides
 	names       []string          // of protocols, by entry.protocols; the first is ""
 	parents     map[*entry]uint64 // flow_id of the flow that announced this one, of those whose application layer is gone
@@ -81,8 +89,15 @@ func New(c Config, emit func(event []byte)) *Meter {
 		m.iface = `,"in_iface":` + string(name)
 	}
 	if m.config.MaxFlows <= 0 {
-		m.config.MaxFlows = DefaultMaxFlows
+		m.config.MaxFlows = math.MaxInt
+		if m.config.Memory == 0 {
+			m.config.Memory = defaultMemory
+		}
 	}
+	if m.config.Memory <= 0 {
+		m.config.Memory = math.MaxInt64
+	}
+	m.sideBytes = AppBytes + FeatureBytes(c.Features)
 	for class, t := range [classes]Timeouts{c.TCP, c.UDP, c.ICMP, c.Other} {
 		def := [states]int64{30, 300, 300}
 		if class == classTCP {
@@ -213,8 +228,7 @@ func (m *Meter) find(k *key, hash uint32) (uint32, *entry, app.Dir) {
 
 // add makes a flow that begins with p.
 func (m *Meter) add(k *key, hash uint32, p *packet.Packet) (uint32, *entry) {
-	for m.table.count >= m.config.MaxFlows {
-		m.evict()
+	for (m.table.count >= m.config.MaxFlows || m.crowded(FlowBytes)) && m.evict(nil) {
 	}
 	i, e := m.table.insert(hash)
 	e.src, e.dst, e.sport, e.dport, e.proto, e.depth = *k.src, *k.dst, k.sport, k.dport, k.proto, k.depth
@@ -292,6 +306,12 @@ func (m *Meter) Close() {
 			m.end(i, e, endClose)
 		}
 	}
+}
+
+// Release gives the memory of the table back. The meter cannot be used then.
+func (m *Meter) Release() {
+	m.table.mem.release()
+	m.table = nil
 }
 
 // CloseAt is Close for a capture file whose last frame, with or without a packet, is of time now: the events have that time, as

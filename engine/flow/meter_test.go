@@ -408,3 +408,65 @@ func TestFirstPacketMayBeAnAnswer(t *testing.T) {
 	b.play(answer, query).Close()
 	b.want("src_ip=10.0.0.1 src_port=53 dest_ip=10.0.0.2 dest_port=4000 app_proto=dns flow.pkts_toserver=1 flow.pkts_toclient=1 flow.bytes_toclient=99 flow.state=established")
 }
+
+// TestMemoryIsShared: flows whose application is looked at need more, and flows that are there make room for them.
+func TestMemoryIsShared(t *testing.T) {
+	const room = 1000
+	m := New(Config{Memory: room * FlowBytes}, func([]byte) {})
+	check := func(flows int) {
+		t.Helper()
+		m.intact(t)
+		used := int64(m.table.count)*FlowBytes + int64(len(m.sides)-1-len(m.spare))*m.sideBytes
+		if m.table.count != flows || used > m.config.Memory {
+			t.Fatalf("%d flows with %d bytes, want %d and at most %d", m.table.count, used, flows, m.config.Memory)
+		}
+	}
+	send := func(n int, proto uint8, payload []byte) {
+		p := udp(1, 1, 2)
+		p.Proto, p.Payload, p.PayloadLen = proto, payload, uint32(len(payload))
+		p.Src[13], p.Src[14] = byte(n>>8), byte(n)
+		m.Packet(p)
+	}
+	for n := range room + 10 {
+		send(n, packet.SCTP, nil)
+	}
+	check(room)
+	hello := []byte("\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x04test\x00\x00\x01\x00\x01")
+	for n := range 2 * room {
+		send(n, packet.UDP, hello)
+	}
+	check(room / 3)
+	if s := m.Stats(); s.EndedEvicted != 3*room+10-room/3 || s.EvictedNew != s.EndedEvicted {
+		t.Errorf("%+v", s)
+	}
+	m.Close()
+	check(0)
+}
+
+// TestLargeTablesAreGivenBack also looks at the memory beside Go's heap.
+func TestLargeTablesAreGivenBack(t *testing.T) {
+	const flows = 600_000
+	m := New(Config{}, func([]byte) {})
+	for round := range 2 {
+		for n := range uint32(flows) {
+			p := udp(1, 1, 2)
+			p.Proto = packet.SCTP
+			p.Src[13], p.Src[14], p.SrcPort = byte(n>>8), byte(n), uint16(n>>16)
+			m.Packet(p)
+		}
+		if s := m.Stats(); s.Active != flows || s.Bytes > 216*flows || s.Packets != uint64(round+1)*flows {
+			t.Fatalf("%+v", s)
+		}
+		m.intact(t)
+	}
+	if n := len(m.table.mem.mapped); n < 8 {
+		t.Errorf("%d pieces are mapped", n)
+	}
+	m.Close()
+	m.intact(t)
+	mem := m.table.mem
+	m.Release()
+	if len(mem.mapped) > 0 {
+		t.Errorf("%d pieces are left", len(mem.mapped))
+	}
+}

@@ -50,33 +50,47 @@ func (m *Meter) become(i uint32, e *entry, s state) {
 	}
 }
 
-// evict ends the least useful flow: the oldest without an answer, else the one that was closed first, else an established one
-// that had no packet since it was last considered - the longest idle of maxRotate where all had.
-func (m *Meter) evict() {
+// crowded reports whether there is no room for n bytes more.
+func (m *Meter) crowded(n int64) bool {
+	sides := len(m.sides) - 1 - len(m.spare)
+	return int64(m.table.count)*FlowBytes+int64(sides)*m.sideBytes+n > m.config.Memory
+}
+
+// evict ends the least useful flow other than keep: the oldest without an answer, else the one that was closed first, else an
+// established one that had no packet since it was last considered - the longest idle of maxRotate where all had. It is false
+// if there is none.
+func (m *Meter) evict(keep *entry) bool {
 	for _, s := range [...]state{stateNew, stateClosed} {
-		if i := m.queues[s].head; i != 0 {
+		i := m.queues[s].head
+		if i != 0 && m.table.at(i) == keep {
+			i = keep.classNext
+		}
+		if i != 0 {
 			m.counts.evicted[s]++
 			m.end(i, m.table.at(i), endEvicted)
-			return
+			return true
 		}
 	}
 	q, victim := &m.queues[stateEstablished], uint32(0)
 	for range min(maxRotate, q.count) {
 		i := q.head
 		e := m.table.at(i)
-		if e.flags&used == 0 {
+		idle := e.flags&used == 0
+		if idle && e != keep {
 			victim = i
 			break
 		}
 		e.flags &^= used
 		m.dequeue(e)
 		m.enqueue(i, e)
-		if victim == 0 || e.last < m.table.at(victim).last {
+		if e != keep && (victim == 0 || e.last < m.table.at(victim).last) {
 			victim = i
 		}
 	}
-	if victim != 0 {
-		m.counts.evicted[stateEstablished]++
-		m.end(victim, m.table.at(victim), endEvicted)
+	if victim == 0 {
+		return false
 	}
+	m.counts.evicted[stateEstablished]++
+	m.end(victim, m.table.at(victim), endEvicted)
+	return true
 }

@@ -64,6 +64,7 @@ const slabSize = 1 << 10
 // table holds the entries, found by hash. Buckets double while packets go on: each insertion moves a few old ones.
 type table struct {
 	slabs   [][]entry
+	mem     *memory
 	free    uint32 // first of the free entries
 	top     uint32 // entries from here on were never used
 	count   int
@@ -74,7 +75,9 @@ type table struct {
 }
 
 func newTable() *table {
-	return &table{buckets: make([]uint32, 1<<8), top: 1, seed: [3]uint64{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64() | 1}}
+	t := &table{buckets: make([]uint32, 1<<8), top: 1, seed: [3]uint64{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64() | 1}}
+	t.mem = newMemory(t)
+	return t
 }
 
 func (t *table) at(i uint32) *entry { return &t.slabs[i/slabSize][i%slabSize] }
@@ -95,7 +98,7 @@ func (t *table) insert(hash uint32) (uint32, *entry) {
 		i = t.top
 		t.top++
 		if int(i/slabSize) == len(t.slabs) {
-			t.slabs = append(t.slabs, make([]entry, slabSize))
+			t.slabs = append(t.slabs, t.mem.slab(len(t.slabs)))
 		}
 	} else {
 		t.free = t.at(i).next
@@ -127,7 +130,7 @@ func (t *table) grow() {
 		if t.count < len(t.buckets) {
 			return
 		}
-		t.old, t.buckets, t.moved = t.buckets, make([]uint32, 2*len(t.buckets)), 0
+		t.old, t.buckets, t.moved = t.buckets, t.mem.indices(2*len(t.buckets)), 0
 	}
 	for n := 0; n < 4 && t.moved < len(t.old); n++ {
 		i := t.old[t.moved]
@@ -142,6 +145,7 @@ func (t *table) grow() {
 		}
 	}
 	if t.moved == len(t.old) {
+		t.mem.free(t.old)
 		t.old = nil
 	}
 }

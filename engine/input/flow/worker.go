@@ -137,6 +137,7 @@ func (w *worker) finish() error {
 	w.meter.Close()
 	w.out.Flush()
 	w.tally()
+	w.meter.Release()
 	w.meter = nil
 	w.books.NewMeter()
 	return err

@@ -249,6 +249,7 @@ func (c *crew) meter(number int) {
 			out = c.hand(number, out)
 		}
 	})
+	defer m.Release()
 	for j := range c.work[number] {
 		if c.ctx.Err() != nil {
 			continue // the reader must not wait for us

@@ -99,6 +99,7 @@ func (p *Pass) runOne(ctx context.Context, sources []Source, sink Sink) error {
 			failed = sink.Event(event)
 		}
 	})
+	defer m.Release()
 	d := packet.NewDecoder()
 	var packets []packet.Packet
 	damaged, err := p.read(ctx, sources, frames{

@@ -30,7 +30,7 @@ func TestNewReadsTheOptions(t *testing.T) {
 		c.ICMP.Established != 5*time.Minute || c.Other.New != 30*time.Second || c.Active != 0 {
 		t.Errorf("timeouts: got %+v", c)
 	}
-	if !s.Flows || s.Meters != 1 || !c.VLAN || c.MaxFlows != 256<<20/FlowBytes || c.Interface != "eth0" || !c.App.DNS || !c.App.SSH || c.App.DNSVersion != 2 || !c.App.JA4 || c.App.Depth != 1<<20 {
+	if !s.Flows || s.Meters != 1 || !c.VLAN || c.MaxFlows != 0 || c.Memory != 256<<20 || c.Interface != "eth0" || !c.App.DNS || !c.App.SSH || c.App.DNSVersion != 2 || !c.App.JA4 || c.App.Depth != 1<<20 {
 		t.Errorf("got %+v", s)
 	}
 	v := defaults()

@@ -17,10 +17,6 @@ import (
 // events are the event types that a row can choose.
 var events = []string{"flow", "dns", "http", "tls", "quic", "ssh"}
 
-// FlowBytes is what one flow is taken to need, with its part of the index and of what is known of its application; it
-// turns flow_memory into a number of flows.
-const FlowBytes = 512
-
 // pending bounds what waits, per direction of a stream, for a segment that is missing.
 const pending = 64 << 10 // bytes
 
@@ -28,8 +24,8 @@ const pending = 64 << 10 // bytes
 var Options = append(timeouts(),
 	engine.Option{Key: "active_timeout", Type: engine.Duration, Default: time.Duration(0), Max: 86400 * 365, Doc: "A flow that lasts longer is reported and begins anew; 0 is never, as in Suricata."},
 	engine.Option{Key: "vlan", Type: engine.Bool, Default: true, Doc: "VLAN ids are part of the flow key: equal addresses and ports in two VLANs are two flows."},
-	engine.Option{Key: "flow_memory", Type: engine.Bytes, Default: int64(256 << 20), Min: 1 << 20, Max: 1 << 40, Doc: fmt.Sprintf("Memory of the flow table in bytes, %d for each flow. When it is full, the flow that is worth least is reported and goes: unanswered before closed before established ones, the oldest first.", FlowBytes)},
-	engine.Option{Key: "max_flows", Type: engine.Int, Default: int64(0), Max: 1 << 31, Doc: "How many flows the table holds; 0: as many as flow_memory has room for."},
+	engine.Option{Key: "flow_memory", Type: engine.Bytes, Default: int64(256 << 20), Min: 1 << 20, Max: 1 << 40, Doc: fmt.Sprintf("Memory of the flow table in bytes: a flow needs %d, %d more while its application is looked at, and %d more with features. When it is full, the flow that is worth least is reported and goes: unanswered before closed before established ones, the oldest first.", flow.FlowBytes, flow.AppBytes, flow.FeatureBytes("cic"))},
+	engine.Option{Key: "max_flows", Type: engine.Int, Default: int64(0), Max: 1 << 31, Doc: "How many flows the table holds at most, as far as flow_memory has room for them; 0: only flow_memory counts."},
 	engine.Option{Key: "meters", Type: engine.Int, Default: int64(1), Min: 1, Max: 256, Doc: "Flow tables that work side by side, each on a core of its own. Packets between the same two addresses come to the same one; the limits above are shared among them."},
 	engine.Option{Key: "events", Type: engine.Strings, Default: slices.Clone(events), Doc: "Event types to make: of " + strings.Join(events, ", ") + ". Without those of applications the protocol of a flow is recognised all the same."},
 	engine.Option{Key: "app", Type: engine.Bool, Default: true, Doc: "Payloads are looked at. false: flow events only, without app_proto, at half the cost."},
@@ -90,16 +86,16 @@ func New(v engine.Values, in string) (Settings, error) {
 	idle := func(proto string) flow.Timeouts {
 		return flow.Timeouts{New: v.Duration(proto + "_new"), Established: v.Duration(proto + "_established"), Closed: v.Duration(proto + "_closed")}
 	}
-	flows := v.Int("max_flows")
-	if flows == 0 {
-		flows = v.Int("flow_memory") / FlowBytes
+	most := int(v.Int("max_flows"))
+	if most > 0 {
+		most = max(16, most/s.Meters)
 	}
 	if s.Flows = wants("flow"); !v.Bool("app") && !s.Flows {
 		return s, &engine.ConfigError{Key: "app", Msg: "is false, and events has no flow: nothing would come"}
 	}
 	s.Flow = flow.Config{
 		TCP: idle("tcp"), UDP: idle("udp"), ICMP: idle("icmp"), Other: idle("other"),
-		Active: v.Duration("active_timeout"), VLAN: v.Bool("vlan"), MaxFlows: max(16, int(flows)/s.Meters),
+		Active: v.Duration("active_timeout"), VLAN: v.Bool("vlan"), MaxFlows: most, Memory: v.Int("flow_memory") / int64(s.Meters),
 		Interface: in, Features: v.String("features"), NoApp: !v.Bool("app"), Seed: uint16(v.Int("community_id_seed")),
 		App: app.Config{
 			DNS: wants("dns"), HTTP: wants("http"), TLS: wants("tls"), QUIC: wants("quic"), SSH: wants("ssh"),
