@@ -17,7 +17,7 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/column"
-	"dragonfly/engine/output/internal/template"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is archive://.
@@ -83,7 +83,7 @@ func New(p engine.Params) (engine.Output, error) {
 	}
 	path := p.Address
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(strings.NewReplacer("%", "%%", "{", "{{", "}", "}}").Replace(p.LogDir), path)
+		path = filepath.Join(template.Path("", nil).Quote(p.LogDir), path)
 	}
 	missing := p.Options.String("missing")
 	if missing == "" || strings.ContainsAny(missing, "/\x00") || missing[0] == '.' {
@@ -105,14 +105,14 @@ func New(p engine.Params) (engine.Output, error) {
 	o := &output{packing: packingOf(path), arrival: p.Options.String("time") == "arrival", maxOpen: int(p.Options.Int("max_open")),
 		idle: p.Options.Duration("idle"), fsync: p.Options.String("fsync") == "batch", mode: os.FileMode(mode), age: p.Options.Duration("keep_age"),
 		size: p.Options.Int("keep_size"), every: p.Options.Duration("prune_every"), log: p.Log, open: map[string]*file{}, sets: map[string]*part{}}
-	whole, err := template.Parse(filepath.Clean(path), missing, template.CleanFile)
+	whole, err := template.Path(missing, template.CleanFile).Parse(filepath.Clean(path))
 	if err != nil {
 		bad("uri", "%v", err)
 		return nil, errors.Join(problems...)
 	}
-	o.dir = filepath.Dir(whole.Fixed() + "x")
-	if whole.Constant() {
-		o.dir = filepath.Dir(whole.Fixed())
+	o.dir = filepath.Dir(whole.Prefix() + "x")
+	if whole.Fixed() {
+		o.dir = filepath.Dir(whole.Prefix())
 	}
 	o.name = whole.Behind(len(strings.TrimSuffix(o.dir, "/")) + 1)
 	o.pattern = o.name.Pattern(template.FilePart)
@@ -184,7 +184,7 @@ func (o *output) window(batch []engine.Event) int {
 				at = t
 			}
 		}
-		name := o.name.Append(buf[:0], &o.rows, at)
+		name := o.name.Append(buf[:0], &o.rows.Reader, at)
 		set := o.sets[string(name)]
 		if set == nil {
 			if len(o.order) == o.maxOpen {

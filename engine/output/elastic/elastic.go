@@ -16,6 +16,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is elasticsearch:// and opensearch://.
@@ -39,8 +40,8 @@ type output struct {
 	client    *httpsink.Client
 	bulk      httpsink.Bulk
 	url       *url.URL
-	index     *httpsink.Template
-	id        *httpsink.Template // nil: none, or hash
+	index     *template.Namer
+	id        *template.Namer // nil: none, or hash
 	hash      bool
 	action    string
 	timeField string
@@ -64,7 +65,7 @@ func New(p engine.Params) (engine.Output, error) {
 	case "hash":
 		o.hash = true
 	default:
-		if o.id, err = httpsink.NewTemplate(id, false); err == nil && o.id.Fixed() {
+		if o.id, err = httpsink.NewTemplate(id, false, ""); err == nil && o.id.Fixed() {
 			err = errors.New("is the same for all events, want \"hash\", \"none\" or fields such as {community_id}")
 		}
 		if err != nil {
@@ -83,11 +84,12 @@ func New(p engine.Params) (engine.Output, error) {
 }
 
 func (o *output) setIndex(text string) error {
-	t, err := httpsink.NewTemplate(text, true)
+	t, err := httpsink.NewTemplate(text, true, "unknown")
 	if err != nil {
 		return &engine.ConfigError{Key: "index", Msg: err.Error()}
 	}
-	if sample := t.Fill(&engine.Event{Body: "{}"}, time.Now(), "x"); sample == "" || indexName(sample) != sample {
+	short, _ := httpsink.NewTemplate(text, true, "x")
+	if sample := short.At(&engine.Event{Body: "{}"}, time.Now()); sample == "" || indexName(sample) != sample {
 		return &engine.ConfigError{Key: "index", Msg: fmt.Sprintf("%q is no name of an index: it must be in lower case, without \\ / * ? \" < > | # : , and spaces, and not begin with - _ +", text)}
 	}
 	o.index = t
@@ -167,7 +169,7 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 func (o *output) appendDocument(dst []byte, ev *engine.Event) []byte {
 	at, known := httpsink.Time(ev, o.timeField)
 	dst = append(dst, `{"`+o.action+`":{"_index":`...)
-	dst = lazyjson.AppendQuoted(dst, indexName(o.index.Fill(ev, at, "unknown")))
+	dst = lazyjson.AppendQuoted(dst, indexName(o.index.At(ev, at)))
 	if id := o.idOf(ev); id != "" {
 		dst = append(dst, `,"_id":`...)
 		dst = lazyjson.AppendQuoted(dst, id)
@@ -192,7 +194,7 @@ func (o *output) idOf(ev *engine.Event) string {
 		if o.id == nil {
 			return ""
 		}
-		if text = o.id.Fill(ev, time.Time{}, ""); len(text) <= 512 && utf8.ValidString(text) {
+		if text = o.id.Of(ev); len(text) <= 512 && utf8.ValidString(text) {
 			return text
 		}
 	}

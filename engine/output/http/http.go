@@ -11,6 +11,7 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is http://.
@@ -89,7 +90,7 @@ func New(p engine.Params) (engine.Output, error) {
 }
 
 func (o *output) setFormat(v engine.Values) error {
-	var template *httpsink.Template
+	var fill *template.Namer
 	format, text := v.String("format"), v.String("template")
 	if format == "" {
 		format = "array"
@@ -99,7 +100,7 @@ func (o *output) setFormat(v engine.Values) error {
 	}
 	if text != "" {
 		var err error
-		if template, err = httpsink.NewTemplate(text, false); err != nil {
+		if fill, err = httpsink.NewTemplate(text, false, "-"); err != nil {
 			return &engine.ConfigError{Key: "template", Msg: err.Error()}
 		}
 		if format != "text" && format != "discord" && format != "slack" {
@@ -118,16 +119,16 @@ func (o *output) setFormat(v engine.Values) error {
 	case "ndjson":
 		o.encode, o.contentType = asLines, "application/x-ndjson"
 	case "text":
-		if template == nil {
+		if fill == nil {
 			return &engine.ConfigError{Key: "template", Msg: "is missing beside format = \"text\""}
 		}
-		o.encode, o.contentType = textOf(template), "text/plain; charset=utf-8"
+		o.encode, o.contentType = textOf(fill), "text/plain; charset=utf-8"
 	case "discord":
 		o.discord, o.bulk.Check = true, isObject
-		o.encode = discord{v.String("username"), v.String("avatar_url"), template}.encode
+		o.encode = discord{v.String("username"), v.String("avatar_url"), fill}.encode
 	case "slack":
 		o.bulk.Check = isObject
-		o.encode = slack{v.String("username"), v.String("avatar_url"), template}.encode
+		o.encode = slack{v.String("username"), v.String("avatar_url"), fill}.encode
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/column"
-	"dragonfly/engine/output/internal/template"
+	"dragonfly/engine/wire/template"
 )
 
 // defaultColumns are those of a row without columns.
@@ -346,5 +346,5 @@ func (o *output) Paths() []engine.PathUse {
 
 // template returns the parsed partition of a segment.
 func (h header) template() (*template.Template, error) {
-	return template.Parse(h.Partition, h.Missing, template.CleanFile)
+	return template.Path(h.Missing, template.CleanFile).Parse(h.Partition)
 }

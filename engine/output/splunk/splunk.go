@@ -14,6 +14,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is splunk://.
@@ -51,7 +52,7 @@ type output struct {
 // meta is a key beside the event.
 type meta struct {
 	key      string
-	template *httpsink.Template
+	template *template.Namer
 }
 
 var _ engine.PortUser = (*output)(nil)
@@ -72,7 +73,7 @@ func New(p engine.Params) (engine.Output, error) {
 		if text == "" {
 			continue
 		}
-		t, err := httpsink.NewTemplate(text, false)
+		t, err := httpsink.NewTemplate(text, false, "unknown")
 		if err == nil && o.raw && !t.Fixed() {
 			err = errors.New("has fields, which need endpoint = \"event\"")
 		}
@@ -82,7 +83,7 @@ func New(p engine.Params) (engine.Output, error) {
 		}
 		o.ownIndex = o.ownIndex || key == "index" && !t.Fixed()
 		o.meta = append(o.meta, meta{key, t})
-		query.Set(key, t.Fill(&engine.Event{Body: "{}"}, time.Time{}, ""))
+		query.Set(key, t.Of(&engine.Event{Body: "{}"}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func (o *output) appendEvent(dst []byte, ev *engine.Event) []byte {
 		dst = fmt.Appendf(dst, ".%06d,", at.Nanosecond()/1000)
 	}
 	for _, m := range o.meta {
-		text := m.template.Fill(ev, time.Time{}, "unknown")
+		text := m.template.Of(ev)
 		if text == "" {
 			continue
 		}
