@@ -2,6 +2,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -113,7 +114,7 @@ func New(p engine.Params) (engine.Output, error) {
 		max: int(p.Options.Int("max_tables")), full: p.Options.String("fsync") == "batch", age: p.Options.Duration("keep_age"),
 		count: p.Options.Int("keep_count"), every: p.Options.Duration("prune_every"), log: p.Log}
 	if o.table, err = template.Path("_unknown", template.CleanName).Parse(table); err != nil || table == "" {
-		bad("table", "%q is not a table: %v", table, err)
+		bad("table", "%q is not a table: %v", table, cmp.Or(err, errors.New("want a name such as events")))
 	}
 	reserved := []string{timeColumn}
 	if o.event {

@@ -68,7 +68,7 @@ func (s Syntax) Parse(text string) (*Template, error) {
 		switch c := rest[0]; {
 		case s.escapes(c) && len(rest) > 1 && rest[1] == c:
 			literal, n = append(literal, c), 2
-		case c == '{', s.Dollar && strings.HasPrefix(rest, "${"):
+		case c == '{', s.Dollar && strings.HasPrefix(rest, "${") && !strings.HasPrefix(rest, "${{"):
 			open := strings.IndexByte(rest, '{') + 1
 			name, _, closed := strings.Cut(rest[open:], "}")
 			switch {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"dragonfly/engine/lazyjson"
 )
 
 // MaxValue is the most bytes of a path that come from one field.
@@ -85,7 +87,8 @@ func (t *Template) Pattern(value string) *regexp.Regexp {
 		case p.verb != 0:
 			b.WriteString(dates[p.verb].pattern)
 		case p.path != nil:
-			b.WriteString("(?:" + value + "|" + literal(t.missing[:cut(t.missing, p.limit)]) + ")")
+			missing := string(t.appendField(nil, &lazyjson.Reader{}, &p))
+			b.WriteString("(?:" + value + "|" + literal(missing) + ")")
 		default:
 			b.WriteString(literal(p.text))
 		}
@@ -94,9 +97,11 @@ func (t *Template) Pattern(value string) *regexp.Regexp {
 	return regexp.MustCompile(b.String())
 }
 
-// literal is the expression for text. What is no UTF-8, which an expression cannot be, it takes for U+FFFD.
+// literal is the expression for text. Bytes that are no UTF-8, of which there are no expressions, are for it U+FFFD, and so they are
+// when it is matched.
 func literal(text string) string {
-	return strings.ReplaceAll(regexp.QuoteMeta(strings.ToValidUTF8(text, "\ufffd")), "\ufffd", `[\x{fffc}\x{fffd}]`)
+	text = strings.Map(func(r rune) rune { return r }, text)
+	return strings.ReplaceAll(regexp.QuoteMeta(text), "\ufffd", `[\x{fffc}\x{fffd}]`) // a class, as a single rune is looked for as bytes
 }
 
 // FilePart is the expression for what CleanFile makes.

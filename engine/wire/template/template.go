@@ -80,7 +80,7 @@ func (t *Template) appendField(dst []byte, r *lazyjson.Reader, p *part) []byte {
 		dst = t.clean(dst, text)
 	}
 	if p.limit > 0 && len(dst)-start > p.limit {
-		dst = dst[:start+cut(dst[start:], p.limit)]
+		dst = cut(dst, start, p.limit)
 	}
 	return dst
 }
@@ -100,12 +100,16 @@ func (t *Template) value(r *lazyjson.Reader, p *part) (text string, ok bool) {
 	return f.Plain(r.Body()), true
 }
 
-// cut returns how many bytes of text stay of n: no half of a character, but one byte at least.
-func cut[T string | []byte](text T, n int) int {
-	for n > 1 && n < len(text) && !utf8.RuneStart(text[n]) {
-		n--
+// cut cuts what is in dst from start on to n bytes, but not in a character: "_" stands for one that has no room.
+func cut(dst []byte, start, n int) []byte {
+	end := start + n
+	for end > start && !utf8.RuneStart(dst[end]) {
+		end--
 	}
-	return min(n, len(text))
+	if end == start {
+		return append(dst[:start], '_')
+	}
+	return dst[:end]
 }
 
 func appendDate(dst []byte, verb byte, at time.Time) []byte {
