@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/column"
+	"dragonfly/engine/output/internal/files"
 	"dragonfly/engine/wire/template"
 )
 
@@ -98,12 +98,12 @@ func New(p engine.Params) (engine.Output, error) {
 			bad("uri", "%q has .. in it: write the path without", p.URI)
 		}
 	}
-	mode, err := strconv.ParseUint(p.Options.String("mode"), 8, 12)
+	mode, err := files.Mode(p.Options.String("mode"))
 	if err != nil {
-		bad("mode", "%q is not an octal file mode such as 0640", p.Options.String("mode"))
+		problems = append(problems, err)
 	}
 	o := &output{packing: packingOf(path), arrival: p.Options.String("time") == "arrival", maxOpen: int(p.Options.Int("max_open")),
-		idle: p.Options.Duration("idle"), fsync: p.Options.String("fsync") == "batch", mode: os.FileMode(mode), age: p.Options.Duration("keep_age"),
+		idle: p.Options.Duration("idle"), fsync: p.Options.String("fsync") == "batch", mode: mode, age: p.Options.Duration("keep_age"),
 		size: p.Options.Int("keep_size"), every: p.Options.Duration("prune_every"), log: p.Log, open: map[string]*file{}, sets: map[string]*part{}}
 	whole, err := template.Path(missing, template.CleanFile).Parse(filepath.Clean(path))
 	if err != nil {
@@ -131,10 +131,7 @@ func (o *output) Open(context.Context) error {
 	if o.root != nil {
 		return nil
 	}
-	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(o.dir)
+	root, err := files.Root(o.dir)
 	if err != nil {
 		return err
 	}

@@ -37,8 +37,7 @@ var Kind = engine.OutputKind{
 }
 
 type output struct {
-	client    *httpsink.Client
-	bulk      httpsink.Bulk
+	httpsink.Sink
 	url       *url.URL
 	index     *template.Namer
 	id        *template.Namer // nil: none, or hash
@@ -56,9 +55,9 @@ func New(p engine.Params) (engine.Output, error) {
 	v := p.Options
 	client, err := httpsink.New(p, httpsink.Setup{Port: 9200, Answer: 64 << 20})
 	errs := []error{err}
-	o := &output{client: client, action: v.String("action"), timeField: v.String("time_field"), stamp: v.Bool("add_timestamp"),
+	o := &output{Sink: httpsink.Sink{Client: client}, action: v.String("action"), timeField: v.String("time_field"), stamp: v.Bool("add_timestamp"),
 		twice: p.Counter("documents_there_already_total", "Events whose id was in the index already: they count as delivered.")}
-	o.bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send, Check: check}
+	o.Bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send, Check: check}
 	errs = append(errs, o.setIndex(v.String("index")))
 	switch id := v.String("id"); id {
 	case "none", "":
@@ -117,26 +116,6 @@ func indexName(s string) string {
 	return s
 }
 
-// Open implements engine.Output: it connects with the first request.
-func (*output) Open(context.Context) error { return nil }
-
-// Write implements engine.Output.
-func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
-	return o.bulk.Write(ctx, batch)
-}
-
-// Close implements engine.Output.
-func (o *output) Close() error {
-	o.client.Close()
-	return nil
-}
-
-// Paths implements engine.PathUser.
-func (*output) Paths() []engine.PathUse { return nil }
-
-// Ports implements engine.PortUser.
-func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
-
 // check refuses what no document can be.
 func check(ev *engine.Event) error {
 	if !httpsink.IsObject(ev) {
@@ -147,13 +126,13 @@ func check(ev *engine.Event) error {
 
 // send is the httpsink.Sender.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
-	body := o.client.Buffer()
+	body := o.Client.Buffer()
 	for i := range events {
 		body = o.appendDocument(body, &events[i])
 	}
-	a, err := o.client.Post(ctx, o.url, "application/x-ndjson", body)
+	a, err := o.Client.Post(ctx, o.url, "application/x-ndjson", body)
 	if err == nil {
-		err = o.client.Verdict(a)
+		err = o.Client.Verdict(a)
 	}
 	if err == nil && a.Broken != nil {
 		err = a.Broken // which documents are there is not known; those with an id are not written twice
