@@ -232,3 +232,23 @@ func checkPath(t *testing.T, tm *Template, text, got string) {
 		t.Fatalf("%q became %q", text, got)
 	}
 }
+
+func BenchmarkNamer(b *testing.B) {
+	ev, err := engine.NewEvent(`{"timestamp":"2026-11-21T00:00:00.000000+0000","flow_id":123,"event_type":"alert","src_ip":"10.0.0.1","alert":{"action":"allowed","gid":1,"signature_id":2,"signature":"x y z","severity":3}}`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range [][2]string{{"text", "eve"}, {"topic", "eve-{event_type}"}, {"name", "eve.{alert.severity}"}, {"dated", "eve-{event_type}-%Y.%m.%d"}, {"path", "%Y/%m/%d/{event_type}/{src_ip}.json"}} {
+		tm, err := syntaxes[c[0]].Parse(c[1])
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := tm.Namer()
+		b.Run(c[0], func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n.At(&ev, at)
+			}
+		})
+	}
+}
