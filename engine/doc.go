@@ -119,7 +119,7 @@
 //	engine/lazyjson    validates and indexes JSON
 //	engine/input/*     one package per scheme; import engine (and engine/input/lines), never each other
 //	engine/output/*    one package per scheme; import engine
-//	engine/wire        what inputs and outputs that talk over the network have in common: TLS, names from fields, Kafka, Redis, NATS, Fluent
+//	engine/wire        what inputs and outputs that talk over the network have in common: TLS, templates with fields, Kafka, Redis, NATS, Fluent
 //	engine/packet      frames into packets; engine/packet/pcap: capture files; engine/packet/filter: BPF expressions
 //	engine/flow        packets into flows and EVE events; engine/flow/feature: feature vectors; engine/app: what is in the streams
 //	engine/store       the embedded store; engine/store/remote: Redis servers

@@ -32,13 +32,14 @@ var allowed = map[string][]string{
 	"cmd":                 {"dragonfly/", "golang.org/", "github.com/landlock-lsm/"},
 	"test":                {"dragonfly/", "github.com/", "golang.org/"},
 	"engine/communityid":  {},
-	"engine/wire/names":   {"dragonfly/engine", "dragonfly/engine/lazyjson"},
 	"engine/wire/redis":   {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/store/remote", "github.com/redis/"},
 	"engine/wire/nats":    {"dragonfly/engine", "dragonfly/engine/wire", "github.com/nats-io/"},
 	"engine/input/redis":  {"dragonfly/engine", "dragonfly/engine/input/lines", "dragonfly/engine/wire/redis", "github.com/redis/"},
 	"engine/input/nats":   {"dragonfly/engine", "dragonfly/engine/input/lines", "dragonfly/engine/wire/nats", "github.com/nats-io/"},
-	"engine/output/redis": {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/wire/names", "dragonfly/engine/wire/redis", "github.com/redis/"},
-	"engine/output/nats":  {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/wire/names", "dragonfly/engine/wire/nats", "github.com/nats-io/"},
+	"engine/output/redis": {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/wire/template", "dragonfly/engine/wire/redis", "github.com/redis/"},
+	"engine/output/nats":  {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/wire/template", "dragonfly/engine/wire/nats", "github.com/nats-io/"},
+
+	"engine/wire/template": {"dragonfly/engine", "dragonfly/engine/lazyjson"},
 }
 
 func TestImportTable(t *testing.T) {

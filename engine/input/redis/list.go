@@ -91,22 +91,7 @@ func (l *list) session(ctx context.Context, c *link.Link, emit engine.EmitFunc, 
 		return err
 	}
 	works()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel(nil)
-	wg.Go(func() {
-		if err := l.keep(ctx, c); err != nil {
-			cancel(err)
-			c.Break()
-		}
-	})
-	err := l.take(ctx, c, emit)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	return err
+	return beside(ctx, c, l.keep, func(ctx context.Context) error { return l.take(ctx, c, emit) })
 }
 
 // settle waits until nothing is in flight: only then it is known which elements of the processing list are finished.

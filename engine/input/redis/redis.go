@@ -3,10 +3,12 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -158,6 +160,25 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		}
 		wait = min(2*wait, 5*time.Second)
 	}
+}
+
+// beside runs work with keep beside it. When keep fails the connections break, so that work ends too, and the error is keep's.
+func beside(ctx context.Context, c *link.Link, keep func(context.Context, *link.Link) error, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		if err := keep(ctx, c); err != nil {
+			cancel(err)
+			c.Break()
+		}
+	})
+	err := work(ctx)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
 }
 
 // Close implements engine.Closer: what is acked is told to the server, and what is not is given back.

@@ -48,21 +48,7 @@ func (s *stream) session(ctx context.Context, c *link.Link, emit engine.EmitFunc
 		return err
 	}
 	works()
-	ctx, cancel := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel(nil)
-	wg.Go(func() {
-		if err := s.keep(ctx, c); err != nil {
-			cancel(err)
-			c.Break()
-		}
-	})
-	err := s.read(ctx, c, emit)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	return err
+	return beside(ctx, c, s.keep, func(ctx context.Context) error { return s.read(ctx, c, emit) })
 }
 
 // read emits what this consumer has not finished, what stopped consumers have not, and then what is new.

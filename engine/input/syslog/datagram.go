@@ -108,18 +108,11 @@ func (in *datagrams) bind(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := in.socket.Prepare(); err != nil {
-		return err
+	c, err := in.socket.ListenPacket()
+	if err == nil {
+		in.conn = c
 	}
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: in.socket.Path, Net: "unixgram"})
-	if err != nil {
-		return err
-	}
-	in.conn = c
-	if err := in.socket.Permit(); err != nil {
-		return errors.Join(err, in.unbind())
-	}
-	return nil
+	return err
 }
 
 func (in *datagrams) unbind() error {

@@ -53,16 +53,9 @@ func (in *input) Open(context.Context) error {
 	if in.listener != nil {
 		return nil
 	}
-	if err := in.socket.Prepare(); err != nil {
-		return err
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: in.socket.Path, Net: "unix"})
+	l, err := in.socket.Listen()
 	if err != nil {
 		return err
-	}
-	l.SetUnlinkOnClose(false) // by name: in a chroot it would be another's
-	if err := in.socket.Permit(); err != nil {
-		return errors.Join(err, l.Close(), in.socket.Remove())
 	}
 	in.listener = l
 	return nil

@@ -70,14 +70,11 @@ func (in *input) Open(context.Context) error {
 	if in.conn != nil {
 		return nil
 	}
-	if err := in.socket.Prepare(); err != nil {
-		return err
-	}
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: in.socket.Path, Net: "unixgram"})
+	conn, err := in.socket.ListenPacket()
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(in.socket.Permit(), enlarge(conn, in.buffer)); err != nil {
+	if err := enlarge(conn, in.buffer); err != nil {
 		return errors.Join(err, conn.Close(), in.socket.Remove())
 	}
 	in.warnShort()

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,7 +16,8 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/column"
-	"dragonfly/engine/output/internal/template"
+	"dragonfly/engine/output/internal/files"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is archive://.
@@ -83,7 +83,7 @@ func New(p engine.Params) (engine.Output, error) {
 	}
 	path := p.Address
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(strings.NewReplacer("%", "%%", "{", "{{", "}", "}}").Replace(p.LogDir), path)
+		path = filepath.Join(template.Path("", nil).Quote(p.LogDir), path)
 	}
 	missing := p.Options.String("missing")
 	if missing == "" || strings.ContainsAny(missing, "/\x00") || missing[0] == '.' {
@@ -98,21 +98,21 @@ func New(p engine.Params) (engine.Output, error) {
 			bad("uri", "%q has .. in it: write the path without", p.URI)
 		}
 	}
-	mode, err := strconv.ParseUint(p.Options.String("mode"), 8, 12)
+	mode, err := files.Mode(p.Options.String("mode"))
 	if err != nil {
-		bad("mode", "%q is not an octal file mode such as 0640", p.Options.String("mode"))
+		problems = append(problems, err)
 	}
 	o := &output{packing: packingOf(path), arrival: p.Options.String("time") == "arrival", maxOpen: int(p.Options.Int("max_open")),
-		idle: p.Options.Duration("idle"), fsync: p.Options.String("fsync") == "batch", mode: os.FileMode(mode), age: p.Options.Duration("keep_age"),
+		idle: p.Options.Duration("idle"), fsync: p.Options.String("fsync") == "batch", mode: mode, age: p.Options.Duration("keep_age"),
 		size: p.Options.Int("keep_size"), every: p.Options.Duration("prune_every"), log: p.Log, open: map[string]*file{}, sets: map[string]*part{}}
-	whole, err := template.Parse(filepath.Clean(path), missing, template.CleanFile)
+	whole, err := template.Path(missing, template.CleanFile).Parse(filepath.Clean(path))
 	if err != nil {
 		bad("uri", "%v", err)
 		return nil, errors.Join(problems...)
 	}
-	o.dir = filepath.Dir(whole.Fixed() + "x")
-	if whole.Constant() {
-		o.dir = filepath.Dir(whole.Fixed())
+	o.dir = filepath.Dir(whole.Prefix() + "x")
+	if whole.Fixed() {
+		o.dir = filepath.Dir(whole.Prefix())
 	}
 	o.name = whole.Behind(len(strings.TrimSuffix(o.dir, "/")) + 1)
 	o.pattern = o.name.Pattern(template.FilePart)
@@ -131,10 +131,7 @@ func (o *output) Open(context.Context) error {
 	if o.root != nil {
 		return nil
 	}
-	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(o.dir)
+	root, err := files.Root(o.dir)
 	if err != nil {
 		return err
 	}
@@ -184,7 +181,7 @@ func (o *output) window(batch []engine.Event) int {
 				at = t
 			}
 		}
-		name := o.name.Append(buf[:0], &o.rows, at)
+		name := o.name.Append(buf[:0], &o.rows.Reader, at)
 		set := o.sets[string(name)]
 		if set == nil {
 			if len(o.order) == o.maxOpen {

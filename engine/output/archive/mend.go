@@ -12,10 +12,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"dragonfly/engine/lazyjson"
+	"dragonfly/engine/output/internal/files"
 )
-
-// mendLen is the longest piece of a line that is looked at.
-const mendLen = 64 << 20
 
 // mend looks at the end of a file that was there: a process that was killed in the middle of a write leaves a piece of a
 // line, a gzip member or a zstd frame, behind which nothing could be read. It is cut off: what it held was not acked and
@@ -49,7 +47,7 @@ var errDamaged = errors.New("the file is damaged, or not what its name says")
 // torn reports whether what stands behind whole is one write of ours that was cut short: not more than that, not of another
 // program, and with nothing behind it that is whole.
 func torn(r io.ReaderAt, how packing, whole, size int64) bool {
-	if size-whole > mendLen {
+	if size-whole > files.MaxPiece {
 		return false
 	}
 	piece := make([]byte, size-whole)
@@ -107,7 +105,7 @@ func (o *output) wholeEnd(f *file) (int64, error) {
 	case zst:
 		return zstdEnd(f, f.end), nil
 	}
-	piece, err := lastPiece(f, f.end)
+	piece, err := files.LastPiece(f, f.end)
 	switch {
 	case err != nil:
 		return 0, err
@@ -174,25 +172,5 @@ func zstdEnd(r io.ReaderAt, size int64) (off int64) {
 			return off
 		}
 		off += n
-	}
-}
-
-// lastPiece returns what stands behind the last line end of a file: nothing, mostly. It is nothing too if it is longer than mendLen.
-func lastPiece(f io.ReaderAt, size int64) ([]byte, error) {
-	for n := int64(1); ; n = max(64<<10, 2*n) {
-		n = min(n, size)
-		buf := make([]byte, n)
-		if _, err := f.ReadAt(buf, size-n); err != nil {
-			return nil, errors.Join(errors.New("reading its end"), err)
-		}
-		if i := bytes.LastIndexByte(buf, '\n'); i >= 0 {
-			return buf[i+1:], nil
-		}
-		switch {
-		case n == size:
-			return buf, nil
-		case n >= mendLen:
-			return nil, nil
-		}
 	}
 }

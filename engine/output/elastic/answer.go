@@ -29,16 +29,16 @@ type fault struct {
 func (o *output) fates(body []byte, n int) ([]error, error) {
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
-		return nil, fmt.Errorf("%s: the answer to a bulk request is not what Elasticsearch says: %w", o.client.Server(), err)
+		return nil, fmt.Errorf("%s: the answer to a bulk request is not what Elasticsearch says: %w", o.Client.Server(), err)
 	}
 	if len(a.Items) != n {
-		return nil, fmt.Errorf("%s: the answer to a bulk request has %d items, want %d: it is no Elasticsearch, or something between cuts its answers", o.client.Server(), len(a.Items), n)
+		return nil, fmt.Errorf("%s: the answer to a bulk request has %d items, want %d: it is no Elasticsearch, or something between cuts its answers", o.Client.Server(), len(a.Items), n)
 	}
 	each := make([]error, n)
 	for i, action := range a.Items {
 		it, ok := action[o.action]
 		if !ok {
-			each[i] = fmt.Errorf("%s: item %d of its answer is not about the action %q", o.client.Server(), i, o.action)
+			each[i] = fmt.Errorf("%s: item %d of its answer is not about the action %q", o.Client.Server(), i, o.action)
 			continue
 		}
 		each[i] = o.fate(it)
@@ -55,7 +55,7 @@ func (o *output) fate(it item) error {
 		o.twice.Add(1)
 		return nil
 	}
-	kind, said := "", fmt.Sprintf("%s: a document has the status %d", o.client.Server(), it.Status)
+	kind, said := "", fmt.Sprintf("%s: a document has the status %d", o.Client.Server(), it.Status)
 	if it.Error != nil {
 		kind = it.Error.Type
 		said += fmt.Sprintf(", %s: %s", kind, httpsink.Cut(it.Error.Reason, 300))

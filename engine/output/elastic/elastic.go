@@ -16,6 +16,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is elasticsearch:// and opensearch://.
@@ -36,11 +37,10 @@ var Kind = engine.OutputKind{
 }
 
 type output struct {
-	client    *httpsink.Client
-	bulk      httpsink.Bulk
+	httpsink.Sink
 	url       *url.URL
-	index     *httpsink.Template
-	id        *httpsink.Template // nil: none, or hash
+	index     *template.Namer
+	id        *template.Namer // nil: none, or hash
 	hash      bool
 	action    string
 	timeField string
@@ -55,16 +55,16 @@ func New(p engine.Params) (engine.Output, error) {
 	v := p.Options
 	client, err := httpsink.New(p, httpsink.Setup{Port: 9200, Answer: 64 << 20})
 	errs := []error{err}
-	o := &output{client: client, action: v.String("action"), timeField: v.String("time_field"), stamp: v.Bool("add_timestamp"),
+	o := &output{Sink: httpsink.Sink{Client: client}, action: v.String("action"), timeField: v.String("time_field"), stamp: v.Bool("add_timestamp"),
 		twice: p.Counter("documents_there_already_total", "Events whose id was in the index already: they count as delivered.")}
-	o.bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send, Check: check}
+	o.Bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send, Check: check}
 	errs = append(errs, o.setIndex(v.String("index")))
 	switch id := v.String("id"); id {
 	case "none", "":
 	case "hash":
 		o.hash = true
 	default:
-		if o.id, err = httpsink.NewTemplate(id, false); err == nil && o.id.Fixed() {
+		if o.id, err = httpsink.NewTemplate(id, false, ""); err == nil && o.id.Fixed() {
 			err = errors.New("is the same for all events, want \"hash\", \"none\" or fields such as {community_id}")
 		}
 		if err != nil {
@@ -83,11 +83,12 @@ func New(p engine.Params) (engine.Output, error) {
 }
 
 func (o *output) setIndex(text string) error {
-	t, err := httpsink.NewTemplate(text, true)
+	t, err := httpsink.NewTemplate(text, true, "unknown")
 	if err != nil {
 		return &engine.ConfigError{Key: "index", Msg: err.Error()}
 	}
-	if sample := t.Fill(&engine.Event{Body: "{}"}, time.Now(), "x"); sample == "" || indexName(sample) != sample {
+	short, _ := httpsink.NewTemplate(text, true, "x")
+	if sample := short.At(&engine.Event{Body: "{}"}, time.Now()); sample == "" || indexName(sample) != sample {
 		return &engine.ConfigError{Key: "index", Msg: fmt.Sprintf("%q is no name of an index: it must be in lower case, without \\ / * ? \" < > | # : , and spaces, and not begin with - _ +", text)}
 	}
 	o.index = t
@@ -115,26 +116,6 @@ func indexName(s string) string {
 	return s
 }
 
-// Open implements engine.Output: it connects with the first request.
-func (*output) Open(context.Context) error { return nil }
-
-// Write implements engine.Output.
-func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
-	return o.bulk.Write(ctx, batch)
-}
-
-// Close implements engine.Output.
-func (o *output) Close() error {
-	o.client.Close()
-	return nil
-}
-
-// Paths implements engine.PathUser.
-func (*output) Paths() []engine.PathUse { return nil }
-
-// Ports implements engine.PortUser.
-func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
-
 // check refuses what no document can be.
 func check(ev *engine.Event) error {
 	if !httpsink.IsObject(ev) {
@@ -145,13 +126,13 @@ func check(ev *engine.Event) error {
 
 // send is the httpsink.Sender.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
-	body := o.client.Buffer()
+	body := o.Client.Buffer()
 	for i := range events {
 		body = o.appendDocument(body, &events[i])
 	}
-	a, err := o.client.Post(ctx, o.url, "application/x-ndjson", body)
+	a, err := o.Client.Post(ctx, o.url, "application/x-ndjson", body)
 	if err == nil {
-		err = o.client.Verdict(a)
+		err = o.Client.Verdict(a)
 	}
 	if err == nil && a.Broken != nil {
 		err = a.Broken // which documents are there is not known; those with an id are not written twice
@@ -167,7 +148,7 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 func (o *output) appendDocument(dst []byte, ev *engine.Event) []byte {
 	at, known := httpsink.Time(ev, o.timeField)
 	dst = append(dst, `{"`+o.action+`":{"_index":`...)
-	dst = lazyjson.AppendQuoted(dst, indexName(o.index.Fill(ev, at, "unknown")))
+	dst = lazyjson.AppendQuoted(dst, indexName(o.index.At(ev, at)))
 	if id := o.idOf(ev); id != "" {
 		dst = append(dst, `,"_id":`...)
 		dst = lazyjson.AppendQuoted(dst, id)
@@ -192,7 +173,7 @@ func (o *output) idOf(ev *engine.Event) string {
 		if o.id == nil {
 			return ""
 		}
-		if text = o.id.Fill(ev, time.Time{}, ""); len(text) <= 512 && utf8.ValidString(text) {
+		if text = o.id.Of(ev); len(text) <= 512 && utf8.ValidString(text) {
 			return text
 		}
 	}

@@ -3,6 +3,7 @@
 package file
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dragonfly/engine"
+	"dragonfly/engine/output/internal/files"
 )
 
 var options = []engine.Option{
@@ -84,20 +86,13 @@ func newOutput(p engine.Params, gz bool) (engine.Output, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(p.LogDir, path)
 	}
-	mode, err := strconv.ParseUint(cmpString(p.Options.String("mode"), "0640"), 8, 12)
+	mode, err := files.Mode(cmp.Or(p.Options.String("mode"), "0640"))
 	if err != nil {
-		return nil, &engine.ConfigError{Key: "mode", Msg: fmt.Sprintf("%q is not an octal file mode such as 0640", p.Options.String("mode"))}
+		return nil, err
 	}
 	return &output{dir: filepath.Dir(path), name: filepath.Base(path), truncate: truncate, gzip: gz,
 		pack: p.Options.String("compress") == "gzip", size: p.Options.Int("rotate_size"), every: p.Options.Duration("rotate_every"),
-		keep: int(p.Options.Int("keep")), mode: os.FileMode(mode), fsync: p.Options.String("fsync") == "batch", log: p.Log}, nil
-}
-
-func cmpString(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
+		keep: int(p.Options.Int("keep")), mode: mode, fsync: p.Options.String("fsync") == "batch", log: p.Log}, nil
 }
 
 // Open implements engine.Output.
@@ -106,10 +101,7 @@ func (o *output) Open(context.Context) error {
 		return nil
 	}
 	if o.root == nil {
-		if err := os.MkdirAll(o.dir, 0o755); err != nil {
-			return err
-		}
-		root, err := os.OpenRoot(o.dir)
+		root, err := files.Root(o.dir)
 		if err != nil {
 			return err
 		}

@@ -1,16 +1,12 @@
 package file
 
 import (
-	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 
 	"dragonfly/engine/lazyjson"
+	"dragonfly/engine/output/internal/files"
 )
-
-// mendLen is the longest piece of a line that is looked at.
-const mendLen = 64 << 20
 
 // mend looks at the end of a file that was there before this process: one that was killed in the middle of a write leaves
 // a piece of a line. A piece of an event is cut off, as the event was not acked and comes again; anything else gets its
@@ -26,7 +22,7 @@ func (o *output) mend(size int64) error {
 		}
 	}
 	defer f.Close()
-	piece, err := lastPiece(f, size)
+	piece, err := files.LastPiece(f, size)
 	if err != nil || len(piece) == 0 {
 		return err
 	}
@@ -40,24 +36,4 @@ func (o *output) mend(size int64) error {
 	n, err := o.file.Write([]byte{'\n'})
 	o.end += int64(n)
 	return err
-}
-
-// lastPiece returns what stands behind the last line end of a file: nothing, mostly. It is nothing too if it is longer than mendLen.
-func lastPiece(f *os.File, size int64) ([]byte, error) {
-	for n := int64(1); ; n = max(64<<10, 2*n) {
-		n = min(n, size)
-		buf := make([]byte, n)
-		if _, err := f.ReadAt(buf, size-n); err != nil {
-			return nil, errors.Join(errors.New("reading its end"), err)
-		}
-		if i := bytes.LastIndexByte(buf, '\n'); i >= 0 {
-			return buf[i+1:], nil
-		}
-		switch {
-		case n == size:
-			return buf, nil
-		case n >= mendLen:
-			return nil, nil
-		}
-	}
 }

@@ -289,11 +289,8 @@ func (o *output) Close() error {
 	if o.conn == nil {
 		return nil
 	}
-	err := o.conn.Close()
+	err := peer.Close(o.conn)
 	o.conn = nil
-	if errors.Is(err, os.ErrDeadlineExceeded) { // of the TLS goodbye
-		return nil
-	}
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Limits of a message to Discord, in characters (Discord's documentation, "Message: Embed Limits").
@@ -24,7 +25,7 @@ const (
 // discord makes messages for a webhook of Discord: an embed per event.
 type discord struct {
 	username, avatar string
-	template         *httpsink.Template // of the description; nil: the addresses
+	template         *template.Namer // of the description; nil: the addresses
 }
 
 type discordMessage struct {
@@ -79,7 +80,7 @@ var shown = map[string]bool{"signature": true, "src_ip": true, "src_port": true,
 func (d discord) embed(ev *engine.Event) *embed {
 	e := &embed{Title: httpsink.Cut(visible("🚨 "+title(ev)), discordTitle)}
 	if d.template != nil {
-		e.Description = httpsink.Cut(d.template.Fill(ev, time.Time{}, "-"), discordDescription)
+		e.Description = httpsink.Cut(d.template.Of(ev), discordDescription)
 	} else if text := ends(ev); text != "" {
 		e.Description = httpsink.Cut("**"+text+"**", discordDescription)
 	}

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"time"
 
 	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 func asJSON(dst []byte, events []engine.Event) ([]byte, int, error) {
@@ -34,10 +34,10 @@ func asLines(dst []byte, events []engine.Event) ([]byte, int, error) {
 	return dst, len(events), nil
 }
 
-func textOf(t *httpsink.Template) encoder {
+func textOf(t *template.Namer) encoder {
 	return func(dst []byte, events []engine.Event) ([]byte, int, error) {
 		for i := range events {
-			dst = append(append(dst, oneLine(t.Fill(&events[i], time.Time{}, "-"))...), '\n')
+			dst = append(append(dst, oneLine(t.Of(&events[i]))...), '\n')
 		}
 		return dst, len(events), nil
 	}
@@ -143,7 +143,7 @@ func members(ev *engine.Event, but map[string]bool) []named {
 	add := func(fields []lazyjson.Field, skip string) {
 		for i := range fields {
 			f := &fields[i]
-			name, text := f.Key(ev.Body), httpsink.Value(f, ev.Body)
+			name, text := f.Key(ev.Body), f.Plain(ev.Body)
 			if name != skip && name != "" && !but[name] && text != "" && text != "{}" && text != "[]" && f.Kind != lazyjson.Null {
 				list = append(list, named{name, text})
 			}

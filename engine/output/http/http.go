@@ -11,6 +11,7 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is http://.
@@ -42,8 +43,7 @@ var options = httpsink.Options(append([]engine.Option{
 }, httpsink.Auth...)...)
 
 type output struct {
-	client      *httpsink.Client
-	bulk        httpsink.Bulk
+	httpsink.Sink
 	url         *url.URL
 	contentType string
 	encode      encoder
@@ -64,19 +64,19 @@ func New(p engine.Params) (engine.Output, error) {
 	v := p.Options
 	client, err := httpsink.New(p, httpsink.Setup{Secure: p.Scheme == "https", Plain: p.Scheme != "https"})
 	errs := []error{err}
-	o := &output{client: client, filtered: p.Counter("events_filtered_total", "Events that `filters` did not let pass.")}
-	o.bulk = httpsink.Bulk{Size: 1, Send: o.send}
+	o := &output{Sink: httpsink.Sink{Client: client}, filtered: p.Counter("events_filtered_total", "Events that `filters` did not let pass.")}
+	o.Bulk = httpsink.Bulk{Size: 1, Send: o.send}
 	switch v.String("mode") {
 	case "bulk":
-		o.bulk.Size, o.bulk.Bytes = int(v.Int("bulk_size")), v.Int("bulk_bytes")
+		o.Bulk.Size, o.Bulk.Bytes = int(v.Int("bulk_size")), v.Int("bulk_bytes")
 	case "periodic":
-		o.bulk.Size, o.bulk.Bytes, o.interval = int(v.Int("rate")), v.Int("bulk_bytes"), v.Duration("interval")
+		o.Bulk.Size, o.Bulk.Bytes, o.interval = int(v.Int("rate")), v.Int("bulk_bytes"), v.Duration("interval")
 	}
 	if o.filters, err = newFilters(v.String("filters")); err != nil {
 		errs = append(errs, err)
 	}
 	if len(o.filters) > 0 {
-		o.bulk.Skip = o.skip
+		o.Bulk.Skip = o.skip
 	}
 	if err := errors.Join(append(errs, o.setFormat(v))...); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func New(p engine.Params) (engine.Output, error) {
 }
 
 func (o *output) setFormat(v engine.Values) error {
-	var template *httpsink.Template
+	var fill *template.Namer
 	format, text := v.String("format"), v.String("template")
 	if format == "" {
 		format = "array"
@@ -99,7 +99,7 @@ func (o *output) setFormat(v engine.Values) error {
 	}
 	if text != "" {
 		var err error
-		if template, err = httpsink.NewTemplate(text, false); err != nil {
+		if fill, err = httpsink.NewTemplate(text, false, "-"); err != nil {
 			return &engine.ConfigError{Key: "template", Msg: err.Error()}
 		}
 		if format != "text" && format != "discord" && format != "slack" {
@@ -118,43 +118,23 @@ func (o *output) setFormat(v engine.Values) error {
 	case "ndjson":
 		o.encode, o.contentType = asLines, "application/x-ndjson"
 	case "text":
-		if template == nil {
+		if fill == nil {
 			return &engine.ConfigError{Key: "template", Msg: "is missing beside format = \"text\""}
 		}
-		o.encode, o.contentType = textOf(template), "text/plain; charset=utf-8"
+		o.encode, o.contentType = textOf(fill), "text/plain; charset=utf-8"
 	case "discord":
-		o.discord, o.bulk.Check = true, isObject
-		o.encode = discord{v.String("username"), v.String("avatar_url"), template}.encode
+		o.discord, o.Bulk.Check = true, isObject
+		o.encode = discord{v.String("username"), v.String("avatar_url"), fill}.encode
 	case "slack":
-		o.bulk.Check = isObject
-		o.encode = slack{v.String("username"), v.String("avatar_url"), template}.encode
+		o.Bulk.Check = isObject
+		o.encode = slack{v.String("username"), v.String("avatar_url"), fill}.encode
 	}
 	return nil
 }
 
-// Open implements engine.Output: it connects with the first request.
-func (*output) Open(context.Context) error { return nil }
-
-// Write implements engine.Output.
-func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
-	return o.bulk.Write(ctx, batch)
-}
-
-// Close implements engine.Output.
-func (o *output) Close() error {
-	o.client.Close()
-	return nil
-}
-
-// Paths implements engine.PathUser.
-func (*output) Paths() []engine.PathUse { return nil }
-
-// Ports implements engine.PortUser.
-func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
-
 // send is the httpsink.Sender.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
-	body, n, err := o.encode(o.client.Buffer(), events)
+	body, n, err := o.encode(o.Client.Buffer(), events)
 	if err != nil {
 		return max(n, 1), nil, err
 	}
@@ -164,14 +144,14 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 		}
 		o.next = time.Now().Add(o.interval)
 	}
-	a, err := o.client.Post(ctx, o.url, o.contentType, body)
+	a, err := o.Client.Post(ctx, o.url, o.contentType, body)
 	if err != nil {
 		return n, nil, err
 	}
 	if o.discord {
-		o.client.Pause(discordPause(a))
+		o.Client.Pause(discordPause(a))
 	}
-	return n, nil, o.client.Verdict(a)
+	return n, nil, o.Client.Verdict(a)
 }
 
 func (o *output) skip(ev *engine.Event) bool {

@@ -2,10 +2,10 @@ package http
 
 import (
 	"strings"
-	"time"
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Limits of a message to Slack, in characters (Slack's reference of blocks).
@@ -21,7 +21,7 @@ const (
 // slack makes messages for an incoming webhook of Slack: a header, a text and fields per event.
 type slack struct {
 	username, icon string
-	template       *httpsink.Template // of the text; nil: the addresses
+	template       *template.Namer // of the text; nil: the addresses
 }
 
 type slackMessage struct {
@@ -73,7 +73,7 @@ func (s slack) blocks(ev *engine.Event) ([]slackBlock, int) {
 	size := httpsink.Len(head)
 	text := ""
 	if s.template != nil {
-		text = escaped(visible(s.template.Fill(ev, time.Time{}, "-")), slackText)
+		text = escaped(visible(s.template.Of(ev)), slackText)
 	} else if text = ends(ev); text != "" {
 		text = "*" + escaped(text, slackText-2) + "*"
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"dragonfly/engine/lazyjson"
 	test "dragonfly/engine/wire/kafka/kafkatest"
 )
 
@@ -46,10 +47,10 @@ func BenchmarkWrite(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			messages := make([]*sarama.ProducerMessage, len(list))
-			var f fields
+			var f lazyjson.Reader
 			for i := range list {
-				f.set(list[i].Body, list[i].Index)
-				key, _ := f.text([]string{"src_ip"})
+				f.Reset(list[i].Body, list[i].Index)
+				key, _ := f.Scalar([]string{"src_ip"})
 				messages[i] = &sarama.ProducerMessage{Topic: "eve", Key: sarama.StringEncoder(key), Value: sarama.StringEncoder(list[i].Body)}
 			}
 			if err := p.SendMessages(messages); err != nil {

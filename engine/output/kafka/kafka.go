@@ -16,6 +16,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"dragonfly/engine"
+	"dragonfly/engine/lazyjson"
 	"dragonfly/engine/wire/kafka"
 )
 
@@ -38,7 +39,7 @@ var codecs = map[string]sarama.CompressionCodec{"none": sarama.CompressionNone, 
 type output struct {
 	cluster *kafka.Cluster
 	log     *slog.Logger
-	topic   template
+	topic   *topics
 	key     []string // path; nil: no key
 	codec   sarama.CompressionCodec
 	most    int // bytes of a batch
@@ -48,7 +49,7 @@ type output struct {
 	pid    *sarama.InitProducerIDResponse
 	parts  map[partID]*partition
 	left   []*item // of the last Write: those after what it reported, in order
-	parser fields
+	fields lazyjson.Reader
 
 	renewed *atomic.Int64
 }
@@ -69,7 +70,7 @@ func New(p engine.Params) (engine.Output, error) {
 	o := &output{log: p.Log, codec: codecs[p.Options.String("compression")], most: int(p.Options.Int("max_message")),
 		timeout: p.Options.Duration("timeout"), parts: map[partID]*partition{},
 		renewed: p.Counter("producer_renewed_total", "Times that the brokers no longer knew what we had written, so that events may be there twice.")}
-	if o.topic, err = newTemplate(a.Path, int(p.Options.Int("max_topics"))); err != nil {
+	if o.topic, err = newTopics(a.Path, int(p.Options.Int("max_topics"))); err != nil {
 		return nil, &engine.ConfigError{Key: "uri", Msg: err.Error()}
 	}
 	if key := p.Options.String("key"); key != "" {
@@ -93,7 +94,7 @@ func (o *output) Open(ctx context.Context) error {
 		return err
 	}
 	o.client = client
-	if !o.topic.fixed() {
+	if !o.topic.Fixed() {
 		return nil
 	}
 	if _, err := client.Partitions(o.topic.text); err != nil {

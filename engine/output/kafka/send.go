@@ -109,13 +109,13 @@ func (o *output) plan(items []*item) error {
 		if it.planned {
 			continue
 		}
-		if o.key != nil || !o.topic.fixed() {
-			o.parser.set(it.body, it.index)
+		if o.key != nil || !o.topic.Fixed() {
+			o.fields.Reset(it.body, it.index)
 			it.index = nil
 		}
-		topic, err := o.topic.of(&o.parser)
+		topic, err := o.topic.of(&o.fields)
 		if err == nil && o.key != nil {
-			if text, ok := o.parser.text(o.key); ok {
+			if text, ok := o.fields.Scalar(o.key); ok {
 				it.key = []byte(text)
 			}
 		}
@@ -130,7 +130,7 @@ func (o *output) plan(items []*item) error {
 		n, err := o.choose(topic, it.key, chance)
 		if err != nil {
 			err = fmt.Errorf("topic %s: %w", topic, err)
-			if !o.topic.fixed() && forGood(err) {
+			if !o.topic.Fixed() && forGood(err) {
 				it.planned, it.state, it.err = true, refused, o.client.Explain(err)
 				continue
 			}
@@ -292,7 +292,7 @@ func (o *output) settle(p *partition, r *request) (err error, renew bool) {
 		o.end(p, acked, nil)
 		return nil, false
 	case isAny(err, sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge, sarama.ErrInvalidRecord, sarama.ErrInvalidTimestamp, sarama.ErrPolicyViolation),
-		r.err != nil && isEncoding(err), !o.topic.fixed() && isAny(err, sarama.ErrTopicAuthorizationFailed, sarama.ErrInvalidTopic):
+		r.err != nil && isEncoding(err), !o.topic.Fixed() && isAny(err, sarama.ErrTopicAuthorizationFailed, sarama.ErrInvalidTopic):
 		if len(s.items) > 1 {
 			p.halve()
 			return nil, false

@@ -38,8 +38,7 @@ var Kind = engine.OutputKind{
 }
 
 type output struct {
-	client    *httpsink.Client
-	bulk      httpsink.Bulk
+	httpsink.Sink
 	url       *url.URL
 	more      []string // headers
 	labels    map[string]string
@@ -62,9 +61,9 @@ func New(p engine.Params) (engine.Output, error) {
 	v := p.Options
 	client, err := httpsink.New(p, httpsink.Setup{Port: 3100})
 	errs := []error{err}
-	o := &output{client: client, timeField: v.String("time_field"), raise: v.String("order") == "raise", max: int(v.Int("max_streams")), last: map[string]int64{},
+	o := &output{Sink: httpsink.Sink{Client: client}, timeField: v.String("time_field"), raise: v.String("order") == "raise", max: int(v.Int("max_streams")), last: map[string]int64{},
 		other: p.Counter("stream_overflow_total", "Events whose labels are \"other\", as max_streams were known.")}
-	o.bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send}
+	o.Bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send}
 	if text := v.String("labels"); text != "" && text != "[]" && json.Unmarshal([]byte(text), &o.labels) != nil {
 		errs = append(errs, &engine.ConfigError{Key: "labels", Msg: "is no table of names and texts, want such as {job = \"dragonfly\"}"})
 	}
@@ -119,26 +118,6 @@ func labelName(s string) string {
 	return s
 }
 
-// Open implements engine.Output: it connects with the first request.
-func (*output) Open(context.Context) error { return nil }
-
-// Write implements engine.Output.
-func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
-	return o.bulk.Write(ctx, batch)
-}
-
-// Close implements engine.Output.
-func (o *output) Close() error {
-	o.client.Close()
-	return nil
-}
-
-// Paths implements engine.PathUser.
-func (*output) Paths() []engine.PathUse { return nil }
-
-// Ports implements engine.PortUser.
-func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
-
 // send is the httpsink.Sender. What it notes about streams counts only when Loki has the lines: what is sent again has the same times,
 // so that Loki knows it again.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
@@ -146,10 +125,10 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 	for i := range events {
 		p.add(&events[i])
 	}
-	body := p.encode(o.client.Buffer())
-	a, err := o.client.Post(ctx, o.url, "application/json", body, o.more...)
+	body := p.encode(o.Client.Buffer())
+	a, err := o.Client.Post(ctx, o.url, "application/json", body, o.more...)
 	if err == nil {
-		err = o.client.Verdict(a)
+		err = o.Client.Verdict(a)
 	}
 	if err == nil {
 		maps.Copy(o.last, p.last)

@@ -18,8 +18,8 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/wire"
-	"dragonfly/engine/wire/names"
 	link "dragonfly/engine/wire/nats"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is nats://.
@@ -35,7 +35,7 @@ var Kind = engine.OutputKind{
 
 type output struct {
 	server *link.Server
-	subj   *names.Pattern
+	subj   *template.Namer
 	stream bool
 	window int
 	ids    bool
@@ -64,7 +64,7 @@ func New(p engine.Params) (engine.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	subj, err := names.New(s.Subject, inSubject)
+	subj, err := template.Name(s.Subject, inSubject)
 	if err != nil {
 		return nil, &engine.ConfigError{Key: "uri", Msg: err.Error()}
 	}

@@ -81,7 +81,7 @@ func (o *output) convert(ctx context.Context, s *segment) error {
 		if !ok {
 			at = began
 		}
-		buf = partition.Append(buf[:0], &rows, at)
+		buf = partition.Append(buf[:0], &rows.Reader, at)
 		parts[string(buf)] = append(parts[string(buf)], int32(i))
 	}
 	for _, name := range slices.Sorted(maps.Keys(parts)) {

@@ -24,7 +24,8 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/column"
-	"dragonfly/engine/output/internal/template"
+	"dragonfly/engine/output/internal/files"
+	"dragonfly/engine/wire/template"
 )
 
 // defaultColumns are those of a row without columns.
@@ -115,7 +116,7 @@ func New(p engine.Params) (engine.Output, error) {
 	if err := o.header().check(); err != nil {
 		bad("partition", "%v", err)
 	}
-	mode, err := parseMode(p.Options.String("mode"))
+	mode, err := files.Mode(p.Options.String("mode"))
 	if err != nil {
 		problems = append(problems, err)
 	}
@@ -149,10 +150,7 @@ func (o *output) Open(context.Context) error {
 	if o.root != nil {
 		return nil
 	}
-	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(o.dir)
+	root, err := files.Root(o.dir)
 	if err != nil {
 		return err
 	}
@@ -346,5 +344,5 @@ func (o *output) Paths() []engine.PathUse {
 
 // template returns the parsed partition of a segment.
 func (h header) template() (*template.Template, error) {
-	return template.Parse(h.Partition, h.Missing, template.CleanFile)
+	return template.Path(h.Missing, template.CleanFile).Parse(h.Partition)
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -226,12 +225,4 @@ func (o *output) syncDir(name string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-func parseMode(text string) (os.FileMode, error) {
-	mode, err := strconv.ParseUint(text, 8, 12)
-	if err != nil {
-		return 0, &engine.ConfigError{Key: "mode", Msg: fmt.Sprintf("%q is not an octal file mode such as 0640", text)}
-	}
-	return os.FileMode(mode), nil
 }

@@ -11,8 +11,8 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/wire"
-	"dragonfly/engine/wire/names"
 	link "dragonfly/engine/wire/redis"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is redis:// and rediss://.
@@ -31,7 +31,7 @@ var Kind = engine.OutputKind{
 
 type output struct {
 	server  *link.Server
-	key     *names.Pattern
+	key     *template.Namer
 	typ     string
 	left    bool
 	field   string
@@ -65,7 +65,7 @@ func New(p engine.Params) (engine.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := names.New(s.Key, nil)
+	key, err := template.Name(s.Key, nil)
 	if err != nil {
 		return nil, &engine.ConfigError{Key: "uri", Msg: err.Error()}
 	}

@@ -20,7 +20,7 @@ const (
 // again until ack_timeout.
 func (o *output) await(ctx context.Context, said reply) error {
 	if said.AckID == nil {
-		return fmt.Errorf("%s: it gives no ackId: switch indexer acknowledgement on for the token, or set ack = false; events wait", o.client.Server())
+		return fmt.Errorf("%s: it gives no ackId: switch indexer acknowledgement on for the token, or set ack = false; events wait", o.Client.Server())
 	}
 	id := strconv.FormatInt(*said.AckID, 10)
 	body := []byte(`{"acks":[` + id + `]}`)
@@ -42,22 +42,22 @@ func (o *output) await(ctx context.Context, said reply) error {
 	if last != nil {
 		return fmt.Errorf("no acknowledgement within %v, the events are sent again: %w", o.ackLimit, last)
 	}
-	return fmt.Errorf("%s: no acknowledgement of the indexer within %v, the events are sent again", o.client.Server(), o.ackLimit)
+	return fmt.Errorf("%s: no acknowledgement of the indexer within %v, the events are sent again", o.Client.Server(), o.ackLimit)
 }
 
 func (o *output) ask(ctx context.Context, body []byte, id string) (bool, error) {
-	a, err := o.client.Post(ctx, o.ackURL, "application/json", body, "X-Splunk-Request-Channel", o.channel)
+	a, err := o.Client.Post(ctx, o.ackURL, "application/json", body, "X-Splunk-Request-Channel", o.channel)
 	if err != nil {
 		return false, err
 	}
-	if err := o.client.Verdict(a); err != nil {
+	if err := o.Client.Verdict(a); err != nil {
 		return false, fmt.Errorf("%w", err)
 	}
 	var answer struct {
 		Acks map[string]bool `json:"acks"`
 	}
 	if err := json.Unmarshal(a.Body, &answer); err != nil {
-		return false, fmt.Errorf("%s: its answer about acknowledgements: %w", o.client.Server(), err)
+		return false, fmt.Errorf("%s: its answer about acknowledgements: %w", o.Client.Server(), err)
 	}
 	return answer.Acks[id], nil
 }

@@ -14,6 +14,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
 	"dragonfly/engine/output/internal/httpsink"
+	"dragonfly/engine/wire/template"
 )
 
 // Kind is splunk://.
@@ -36,8 +37,7 @@ var Kind = engine.OutputKind{
 }
 
 type output struct {
-	client    *httpsink.Client
-	bulk      httpsink.Bulk
+	httpsink.Sink
 	url       *url.URL
 	ackURL    *url.URL
 	raw       bool
@@ -51,7 +51,7 @@ type output struct {
 // meta is a key beside the event.
 type meta struct {
 	key      string
-	template *httpsink.Template
+	template *template.Namer
 }
 
 var _ engine.PortUser = (*output)(nil)
@@ -61,8 +61,8 @@ func New(p engine.Params) (engine.Output, error) {
 	v := p.Options
 	client, err := httpsink.New(p, httpsink.Setup{Port: 8088, Token: "Splunk"})
 	errs := []error{err}
-	o := &output{client: client, raw: v.String("endpoint") == "raw", timeField: v.String("time_field")}
-	o.bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send}
+	o := &output{Sink: httpsink.Sink{Client: client}, raw: v.String("endpoint") == "raw", timeField: v.String("time_field")}
+	o.Bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send}
 	if v.Bool("ack") {
 		o.ackLimit = v.Duration("ack_timeout")
 	}
@@ -72,7 +72,7 @@ func New(p engine.Params) (engine.Output, error) {
 		if text == "" {
 			continue
 		}
-		t, err := httpsink.NewTemplate(text, false)
+		t, err := httpsink.NewTemplate(text, false, "unknown")
 		if err == nil && o.raw && !t.Fixed() {
 			err = errors.New("has fields, which need endpoint = \"event\"")
 		}
@@ -82,7 +82,7 @@ func New(p engine.Params) (engine.Output, error) {
 		}
 		o.ownIndex = o.ownIndex || key == "index" && !t.Fixed()
 		o.meta = append(o.meta, meta{key, t})
-		query.Set(key, t.Fill(&engine.Event{Body: "{}"}, time.Time{}, ""))
+		query.Set(key, t.Of(&engine.Event{Body: "{}"}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -107,29 +107,9 @@ func guid() (string, error) {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
 }
 
-// Open implements engine.Output: it connects with the first request.
-func (*output) Open(context.Context) error { return nil }
-
-// Write implements engine.Output.
-func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
-	return o.bulk.Write(ctx, batch)
-}
-
-// Close implements engine.Output.
-func (o *output) Close() error {
-	o.client.Close()
-	return nil
-}
-
-// Paths implements engine.PathUser.
-func (*output) Paths() []engine.PathUse { return nil }
-
-// Ports implements engine.PortUser.
-func (o *output) Ports() ([]engine.PortUse, bool) { return o.client.Ports() }
-
 // send is the httpsink.Sender.
 func (o *output) send(ctx context.Context, events []engine.Event) (int, []error, error) {
-	body := o.client.Buffer()
+	body := o.Client.Buffer()
 	for i := range events {
 		if body = o.appendEvent(body, &events[i]); o.raw {
 			body = append(body, '\n')
@@ -139,7 +119,7 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 	if o.raw || o.ackLimit > 0 {
 		more = []string{"X-Splunk-Request-Channel", o.channel}
 	}
-	a, err := o.client.Post(ctx, o.url, "application/json", body, more...)
+	a, err := o.Client.Post(ctx, o.url, "application/json", body, more...)
 	if err != nil {
 		return len(events), nil, err
 	}
@@ -161,7 +141,7 @@ func (o *output) appendEvent(dst []byte, ev *engine.Event) []byte {
 		dst = fmt.Appendf(dst, ".%06d,", at.Nanosecond()/1000)
 	}
 	for _, m := range o.meta {
-		text := m.template.Fill(ev, time.Time{}, "unknown")
+		text := m.template.Of(ev)
 		if text == "" {
 			continue
 		}
@@ -192,18 +172,18 @@ func (o *output) verdict(a *httpsink.Answer, n int) (reply, []error, error) {
 	var said reply
 	parsed := json.Unmarshal(a.Body, &said)
 	if a.OK() && (a.Broken != nil || parsed != nil) {
-		return said, nil, fmt.Errorf("%s: its answer is not what an event collector says: %w", o.client.Server(), errors.Join(a.Broken, parsed))
+		return said, nil, fmt.Errorf("%s: its answer is not what an event collector says: %w", o.Client.Server(), errors.Join(a.Broken, parsed))
 	}
-	err := o.client.Verdict(a)
+	err := o.Client.Verdict(a)
 	remedy := codes[said.Code]
 	switch {
 	case parsed != nil:
 		return said, nil, err
 	case said.Code == 7 && o.ownIndex: // of an event
 	case remedy != "" && said.Code > 0:
-		return said, nil, fmt.Errorf("%s answers %d, code %d, %s: %s; events wait", o.client.Server(), a.Status, said.Code, said.Text, remedy)
+		return said, nil, fmt.Errorf("%s answers %d, code %d, %s: %s; events wait", o.Client.Server(), a.Status, said.Code, said.Text, remedy)
 	case err == nil && said.Code != 0:
-		return said, nil, fmt.Errorf("%s answers %d, but with code %d, %s", o.client.Server(), a.Status, said.Code, said.Text)
+		return said, nil, fmt.Errorf("%s answers %d, but with code %d, %s", o.Client.Server(), a.Status, said.Code, said.Text)
 	}
 	var rejected *engine.RejectError
 	if i := said.Invalid; i != nil && *i >= 0 && *i < n && errors.As(err, &rejected) {

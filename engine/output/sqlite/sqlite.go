@@ -2,6 +2,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -17,7 +18,7 @@ import (
 
 	"dragonfly/engine"
 	"dragonfly/engine/output/internal/column"
-	"dragonfly/engine/output/internal/template"
+	"dragonfly/engine/wire/template"
 )
 
 // defaultColumns are those of a row without columns.
@@ -112,8 +113,8 @@ func New(p engine.Params) (engine.Output, error) {
 	o := &output{path: path, event: p.Options.Bool("event"), index: p.Options.Strings("index"), unique: p.Options.Bool("unique"),
 		max: int(p.Options.Int("max_tables")), full: p.Options.String("fsync") == "batch", age: p.Options.Duration("keep_age"),
 		count: p.Options.Int("keep_count"), every: p.Options.Duration("prune_every"), log: p.Log}
-	if o.table, err = template.Parse(table, "_unknown", template.CleanName); err != nil || table == "" {
-		bad("table", "%q is not a table: %v", table, err)
+	if o.table, err = template.Path("_unknown", template.CleanName).Parse(table); err != nil || table == "" {
+		bad("table", "%q is not a table: %v", table, cmp.Or(err, errors.New("want a name such as events")))
 	}
 	reserved := []string{timeColumn}
 	if o.event {

@@ -193,7 +193,7 @@ func (o *output) explain(err error) error {
 
 // tableFor returns the table of the event that o.rows is at.
 func (o *output) tableFor(ctx context.Context, tx *sql.Tx, at time.Time) (*table, error) {
-	o.name = o.table.Append(o.name[:0], &o.rows, at)
+	o.name = o.table.Append(o.name[:0], &o.rows.Reader, at)
 	if t := o.tables[string(o.name)]; t != nil {
 		return t, nil
 	}

@@ -32,6 +32,7 @@ type format struct {
 	myself             string
 	app, pid           string
 	cef                cef
+	view               view // of the event in hand
 }
 
 func newFormat(o engine.Values) (f format, err error) {
@@ -65,34 +66,12 @@ func word(s string, most int) string {
 }
 
 // view looks into an event.
-type view struct {
-	body    string
-	fields  []lazyjson.Field
-	scratch []lazyjson.Field
-}
-
-func look(ev *engine.Event) view {
-	v := view{body: ev.Body, fields: ev.Index}
-	if v.fields == nil {
-		v.fields, _ = lazyjson.IndexObject(nil, ev.Body)
-	}
-	return v
-}
+type view struct{ lazyjson.Reader }
 
 // text returns the string or number at a path, as text; "" if there is none.
 func (v *view) text(path ...string) string {
-	if len(v.fields) == 0 {
-		return ""
-	}
-	f, scratch := lazyjson.FindPath(v.fields, v.body, path, v.scratch)
-	v.scratch = scratch
-	switch {
-	case f == nil:
-		return ""
-	case f.Kind == lazyjson.String:
-		return f.Text(v.body)
-	case f.Kind == lazyjson.Number:
-		return f.Raw(v.body)
+	if f := v.Find(path); f != nil && (f.Kind == lazyjson.String || f.Kind == lazyjson.Number) {
+		return f.Plain(v.Body())
 	}
 	return ""
 }
@@ -136,7 +115,8 @@ func (f *format) priority(v *view) int {
 
 // append appends the message of an event.
 func (f *format) append(b []byte, ev *engine.Event) []byte {
-	v := look(ev)
+	v := &f.view
+	v.Reset(ev.Body, ev.Index) // not an object: no fields
 	host := f.hostname
 	if host == "" {
 		if host = v.text("host"); host == "" {
@@ -145,7 +125,7 @@ func (f *format) append(b []byte, ev *engine.Event) []byte {
 	}
 	host, at := word(host, 255), v.time()
 	b = append(b, '<')
-	b = strconv.AppendInt(b, int64(f.priority(&v)), 10)
+	b = strconv.AppendInt(b, int64(f.priority(v)), 10)
 	if f.old {
 		b = append(b, '>')
 		b = at.Local().AppendFormat(b, time.Stamp)
@@ -167,7 +147,7 @@ func (f *format) append(b []byte, ev *engine.Event) []byte {
 	}
 	switch f.message {
 	case "cef":
-		return f.cef.append(b, &v, at, host)
+		return f.cef.append(b, v, at, host)
 	case "cee":
 		b = append(b, "@cee: "...)
 	}

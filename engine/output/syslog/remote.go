@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -200,11 +199,8 @@ func (o *remote) Close() error {
 	if o.conn == nil {
 		return nil
 	}
-	err := o.conn.Close()
+	err := peer.Close(o.conn)
 	o.conn = nil
-	if errors.Is(err, os.ErrDeadlineExceeded) { // of the TLS goodbye
-		return nil
-	}
 	return err
 }
 

@@ -123,7 +123,7 @@ type Client struct {
 // It returns soon after ctx is done; then the client is cut off.
 func (c *Cluster) Connect(ctx context.Context, change func(*sarama.Config)) (*Client, error) {
 	conf := c.base
-	conns := &conns{dial: c.dial, timeout: c.timeout, open: map[net.Conn]struct{}{}, cut: make(chan struct{})}
+	conns := &conns{dial: c.dial, timeout: c.timeout, cut: make(chan struct{})}
 	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, conns
 	if change != nil {
 		change(&conf)
@@ -182,9 +182,8 @@ type conns struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	timeout time.Duration
 	cut     chan struct{} // closed by Cut
-
-	mu   sync.Mutex
-	open map[net.Conn]struct{} // nil after Cut
+	once    sync.Once     // of closing it
+	all     wire.Conns
 }
 
 var errCut = errors.New("the connection was given up")
@@ -208,40 +207,18 @@ func (c *conns) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open == nil {
+	conn = c.all.Add(conn)
+	select {
+	case <-c.cut: // and may have been before it was one of all
 		conn.Close()
 		return nil, errCut
+	default:
+		return conn, nil
 	}
-	own := &tracked{Conn: conn, of: c}
-	c.open[own] = struct{}{}
-	return own, nil
 }
 
 // Cut closes all, for good.
 func (c *conns) Cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open == nil {
-		return
-	}
-	for conn := range c.open {
-		conn.(*tracked).Conn.Close()
-	}
-	c.open = nil
-	close(c.cut)
-}
-
-// tracked is a connection that its conns knows until it is closed.
-type tracked struct {
-	net.Conn
-	of *conns
-}
-
-func (t *tracked) Close() error {
-	t.of.mu.Lock()
-	delete(t.of.open, t)
-	t.of.mu.Unlock()
-	return t.Conn.Close()
+	c.once.Do(func() { close(c.cut) })
+	c.all.Break()
 }

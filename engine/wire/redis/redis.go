@@ -135,15 +135,14 @@ func (s *Server) Timeout() time.Duration { return s.o.Timeout }
 // Link is connections to a Server.
 type Link struct {
 	goredis.UniversalClient
-	s  *Server
-	mu sync.Mutex
-	up map[*conn]struct{} // open connections
+	s    *Server
+	open wire.Conns
 }
 
 // Link returns connections to s; none is made before the first command. No command is tried twice.
 func (s *Server) Link() *Link {
 	silence()
-	l := &Link{s: s, up: map[*conn]struct{}{}}
+	l := &Link{s: s}
 	u := &goredis.UniversalOptions{
 		Addrs: s.o.Addrs, Username: s.o.User, Password: s.o.Password, DB: s.o.DB, MasterName: s.o.Master, IsClusterMode: s.Cluster,
 		Protocol: 2, DisableIdentity: true, PoolSize: 4, DialTimeout: s.o.Timeout, ReadTimeout: s.o.Timeout, WriteTimeout: s.o.Timeout,
@@ -164,18 +163,7 @@ func (s *Server) Link() *Link {
 }
 
 // Break ends all connections, so that commands that wait for an answer fail at once.
-func (l *Link) Break() {
-	l.mu.Lock()
-	list := make([]*conn, 0, len(l.up))
-	for c := range l.up {
-		list = append(list, c)
-	}
-	clear(l.up)
-	l.mu.Unlock()
-	for _, c := range list {
-		c.Conn.Close()
-	}
-}
+func (l *Link) Break() { l.open.Break() }
 
 // Close ends the connections, and what waits for them.
 func (l *Link) Close() error {
@@ -184,20 +172,6 @@ func (l *Link) Close() error {
 		return err
 	}
 	return nil
-}
-
-// conn leaves the list when it is closed.
-type conn struct {
-	net.Conn
-	of *Link
-}
-
-// Close implements net.Conn.
-func (c *conn) Close() error {
-	c.of.mu.Lock()
-	delete(c.of.up, c)
-	c.of.mu.Unlock()
-	return c.Conn.Close()
 }
 
 func (l *Link) connect(ctx context.Context, network, address string) (net.Conn, error) {
@@ -224,9 +198,5 @@ func (l *Link) connect(ctx context.Context, network, address string) (net.Conn, 
 		}
 		c = t
 	}
-	w := &conn{c, l}
-	l.mu.Lock()
-	l.up[w] = struct{}{}
-	l.mu.Unlock()
-	return w, nil
+	return l.open.Add(c), nil
 }

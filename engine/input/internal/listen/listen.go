@@ -11,7 +11,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,16 +89,9 @@ func (s *Server) Open(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := s.socket.Prepare(); err != nil {
-		return err
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.socket.Path, Net: "unix"})
+	l, err := s.socket.Listen()
 	if err != nil {
 		return err
-	}
-	l.SetUnlinkOnClose(false) // by name: in a chroot it would be another's
-	if err := s.socket.Permit(); err != nil {
-		return errors.Join(err, l.Close(), s.socket.Remove())
 	}
 	s.listener = l
 	return nil
@@ -141,20 +133,8 @@ func (c *Client) Read(b []byte) (int, error) {
 }
 
 // Readable reports whether the kernel has something to read from conn.
-func Readable(conn any) bool {
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	s, ok := conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return false
-	}
-	ready := false
-	raw.Control(func(fd uintptr) {
+func Readable(conn any) (ready bool) {
+	wire.Control(conn, func(fd int) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(p, 0)
 		ready = err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0

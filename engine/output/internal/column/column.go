@@ -113,43 +113,12 @@ func parseSpec(name, spec string, otherwise Type) (Column, error) {
 	return c, nil
 }
 
-// Reader finds fields in one event after the other. Members of objects that several columns look into are indexed once
-// per event. It belongs to one goroutine.
-type Reader struct {
-	ev      engine.Event
-	index   []lazyjson.Field
-	own     []lazyjson.Field // room for the index of an event that has none
-	key     string           // of the object that inner is the index of
-	inner   []lazyjson.Field
-	scratch []lazyjson.Field
-}
+// Reader finds fields in one event after the other. It belongs to one goroutine.
+type Reader struct{ lazyjson.Reader }
 
 // Reset goes on to another event.
 func (r *Reader) Reset(ev engine.Event) {
-	r.ev, r.key = ev, ""
-	if ev.Index != nil {
-		r.index = ev.Index
-		return
-	}
-	r.own, _ = lazyjson.IndexObject(r.own[:0], ev.Body) // not an object: no fields
-	r.index = r.own
-}
-
-// Find returns the field at path, nil if there is none.
-func (r *Reader) Find(path []string) *lazyjson.Field {
-	if len(path) == 1 {
-		return lazyjson.Find(r.index, r.ev.Body, path[0])
-	}
-	if r.key != path[0] {
-		f := lazyjson.Find(r.index, r.ev.Body, path[0])
-		if f == nil || f.Kind != lazyjson.Object {
-			return nil
-		}
-		r.key, r.inner = path[0], lazyjson.Members(r.inner[:0], r.ev.Body, f.ValOff)
-	}
-	f, scratch := lazyjson.FindPath(r.inner, r.ev.Body, path[1:], r.scratch)
-	r.scratch = scratch
-	return f
+	r.Reader.Reset(ev.Body, ev.Index) // not an object: no fields
 }
 
 // Value returns the value of a column: nil, string, int64, float64, bool or time.Time. ok is false if the event has a
@@ -159,18 +128,18 @@ func (r *Reader) Value(c *Column) (v any, ok bool) {
 	if f == nil || f.Kind == lazyjson.Null {
 		return nil, true
 	}
-	body := r.ev.Body
+	body := r.Body()
 	switch c.Type {
 	case Int:
-		n, err := strconv.ParseInt(unquoted(f, body), 10, 64)
+		n, err := strconv.ParseInt(f.Plain(body), 10, 64)
 		return orNil(n, err == nil)
 	case Float:
-		n, err := strconv.ParseFloat(unquoted(f, body), 64)
+		n, err := strconv.ParseFloat(f.Plain(body), 64)
 		return orNil(n, err == nil)
 	case Bool:
 		return orNil(f.Kind == lazyjson.True, f.Kind == lazyjson.True || f.Kind == lazyjson.False)
 	case Time:
-		t, ok := ParseTime(unquoted(f, body))
+		t, ok := ParseTime(f.Plain(body))
 		return orNil(t, ok)
 	}
 	if f.Kind == lazyjson.String {
@@ -187,14 +156,6 @@ func orNil(v any, ok bool) (any, bool) {
 		return nil, false
 	}
 	return v, true
-}
-
-// unquoted returns the text of a string, the raw value of anything else.
-func unquoted(f *lazyjson.Field, body string) string {
-	if f.Kind == lazyjson.String {
-		return f.Text(body)
-	}
-	return f.Raw(body)
 }
 
 // scalar returns a number or a bool. An integer beyond 64 bits stays text, so that no digit is lost.
@@ -227,7 +188,7 @@ func (r *Reader) Timestamp() (time.Time, bool) {
 	if f == nil || f.Kind != lazyjson.String {
 		return time.Time{}, false
 	}
-	return ParseTime(f.Text(r.ev.Body))
+	return ParseTime(f.Text(r.Body()))
 }
 
 // ParseTime reads an EVE timestamp, "2026-11-21T16:53:57.123456+0000", or one of RFC 3339, from the years 1678 to 2261.

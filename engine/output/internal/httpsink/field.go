@@ -1,13 +1,13 @@
 package httpsink
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
+	"dragonfly/engine/wire/template"
 )
 
 // Fields returns the top-level members of an event, nil if it is no object.
@@ -26,23 +26,11 @@ func IsObject(ev *engine.Event) bool {
 // Text returns the field at a path ("alert.severity") as text: a string without its quotes, else as it stands in JSON. A member
 // whose own name is the path goes before. ok is false for what is missing or null.
 func Text(ev *engine.Event, path string) (text string, ok bool) {
-	fields := Fields(ev)
-	f := lazyjson.Find(fields, ev.Body, path)
-	if f == nil && strings.Contains(path, ".") {
-		f, _ = lazyjson.FindPath(fields, ev.Body, strings.Split(path, "."), nil)
-	}
-	if f == nil || f.Kind == lazyjson.Null {
+	f, ok := lazyjson.FindName(Fields(ev), ev.Body, path)
+	if !ok || f.Kind == lazyjson.Null {
 		return "", false
 	}
-	return Value(f, ev.Body), true
-}
-
-// Value returns a field of s as text.
-func Value(f *lazyjson.Field, s string) string {
-	if f.Kind == lazyjson.String {
-		return f.Text(s)
-	}
-	return f.Raw(s)
+	return f.Plain(ev.Body), true
 }
 
 // Time returns the time in the field at path, in UTC: text as EVE and RFC 3339 have it, or seconds since 1970. It is now if there
@@ -84,99 +72,16 @@ func epoch(text string) (time.Time, bool) {
 	return time.Unix(int64(sec), int64(nsec)).UTC(), err == nil
 }
 
-// Template is a text with places for fields, {alert.signature}, and for the time of an event, %Y.
-type Template struct {
-	parts []part
-	dated bool
-}
-
-type part struct {
-	text  string
-	field string // path; "" for text
-}
-
-// NewTemplate reads a template. {{ stands for {, and if dated, %% for %.
-func NewTemplate(s string, dated bool) (*Template, error) {
-	t := &Template{dated: dated}
-	var text strings.Builder
-	flush := func() {
-		if text.Len() > 0 {
-			t.parts = append(t.parts, part{text: text.String()})
-			text.Reset()
-		}
+// NewTemplate reads a text with places for fields, {alert.signature}, and if dated for the time of an event, %Y. {{ stands for {, }} and
+// } for }, and if dated %% for %; missing for fields that an event has not. A member whose own name is the path goes before.
+func NewTemplate(text string, dated bool, missing string) (*template.Namer, error) {
+	s := template.Syntax{Close: template.CloseTwice, Any: true, Missing: missing, Name: func(name string) bool { return !strings.Contains(name, "{") }}
+	if dated {
+		s.Dates = "YmdHMSjyGVF"
 	}
-	for len(s) > 0 {
-		switch {
-		case strings.HasPrefix(s, "{{"), strings.HasPrefix(s, "}}"):
-			text.WriteByte(s[0])
-			s = s[2:]
-		case s[0] == '{':
-			name, rest, ok := strings.Cut(s[1:], "}")
-			if !ok || name == "" || strings.Contains(name, "{") {
-				return nil, fmt.Errorf("%q opens a field that is not closed or has no name, want {src_ip}; {{ stands for {", s)
-			}
-			flush()
-			t.parts = append(t.parts, part{field: name})
-			s = rest
-		case dated && s[0] == '%':
-			if len(s) < 2 || !strings.ContainsRune("YmdHMSjyGVF%", rune(s[1])) {
-				return nil, fmt.Errorf("%q is no part of a date, want one of %%Y %%m %%d %%H %%M %%S %%j %%y %%G %%V %%F, or %%%%", s[:min(2, len(s))])
-			}
-			flush()
-			t.parts = append(t.parts, part{text: s[:2]})
-			s = s[2:]
-		default:
-			text.WriteByte(s[0])
-			s = s[1:]
-		}
+	t, err := s.Parse(text)
+	if err != nil {
+		return nil, err
 	}
-	flush()
-	return t, nil
-}
-
-// Fixed reports whether the text is the same for all events.
-func (t *Template) Fixed() bool {
-	for _, p := range t.parts {
-		if p.field != "" || t.dated && p.text[0] == '%' {
-			return false
-		}
-	}
-	return true
-}
-
-// Fill returns the text for an event. at is its time; missing stands for fields that it has not.
-func (t *Template) Fill(ev *engine.Event, at time.Time, missing string) string {
-	if len(t.parts) == 1 && t.parts[0].field == "" && !t.dated {
-		return t.parts[0].text
-	}
-	var b strings.Builder
-	for _, p := range t.parts {
-		switch {
-		case p.field != "":
-			text, ok := Text(ev, p.field)
-			if !ok {
-				text = missing
-			}
-			b.WriteString(text)
-		case t.dated && p.text[0] == '%':
-			b.WriteString(date(at, p.text[1]))
-		default:
-			b.WriteString(p.text)
-		}
-	}
-	return b.String()
-}
-
-func date(at time.Time, verb byte) string {
-	switch verb {
-	case 'G', 'V':
-		year, week := at.ISOWeek()
-		if verb == 'G' {
-			return fmt.Sprintf("%04d", year)
-		}
-		return fmt.Sprintf("%02d", week)
-	case '%':
-		return "%"
-	}
-	return at.Format(map[byte]string{'Y': "2006", 'm': "01", 'd': "02", 'H': "15", 'M': "04", 'S': "05", 'j': "002", 'y': "06", 'F': "2006-01-02"}[verb])
+	return t.Namer(), nil
 }

@@ -82,17 +82,17 @@ func TestTemplates(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain": "plain", "{a.b}-{n}": "x\ny-1.50", "{a.c} {o} {null} {none}": `dot {"p":[1, 2]} - -`, "{{x}} %Y": "{x} %Y", "": "",
 	} {
-		tp, err := NewTemplate(text, false)
-		if err != nil || tp.Fill(ev, at, "-") != want {
-			t.Errorf("%q: got %q, %v, want %q", text, tp.Fill(ev, at, "-"), err, want)
+		tp, err := NewTemplate(text, false, "-")
+		if err != nil || tp.At(ev, at) != want {
+			t.Errorf("%q: got %q, %v, want %q", text, tp.At(ev, at), err, want)
 		}
 	}
-	tp, err := NewTemplate("%Y.%m.%d-%H%M%S-%j-%y-%G.%V-%F-%%-{n}", true)
-	if got := tp.Fill(ev, at, ""); err != nil || got != "2027.01.02-030405-002-27-2026.53-2027-01-02-%-1.50" {
+	tp, err := NewTemplate("%Y.%m.%d-%H%M%S-%j-%y-%G.%V-%F-%%-{n}", true, "")
+	if got := tp.At(ev, at); err != nil || got != "2027.01.02-030405-002-27-2026.53-2027-01-02-%-1.50" {
 		t.Error(got, err)
 	}
 	for _, text := range []string{"{", "{}", "{a", "{a{b}", "%Q", "100%"} {
-		if _, err := NewTemplate(text, true); err == nil {
+		if _, err := NewTemplate(text, true, ""); err == nil {
 			t.Errorf("%q: no error", text)
 		}
 	}

@@ -10,12 +10,12 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"dragonfly/engine"
+	"dragonfly/engine/wire"
 )
 
 // Server is who an output connects to.
@@ -66,7 +66,7 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	if s.Timeout > 0 {
-		control(conn, func(fd int) {
+		wire.Control(conn, func(fd int) {
 			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(s.Timeout.Milliseconds()))
 		})
 	}
@@ -117,7 +117,7 @@ func (s *Server) Ports() ([]engine.PortUse, bool) {
 // HungUp asks the kernel whether the other side has closed the connection: what is written then would be lost without an error.
 func HungUp(conn net.Conn) bool {
 	gone := false
-	ok := control(conn, func(fd int) {
+	ok := wire.Control(conn, func(fd int) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		if n, err := unix.Poll(p, 0); err == nil && n > 0 {
 			gone = p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
@@ -126,15 +126,10 @@ func HungUp(conn net.Conn) bool {
 	return gone || !ok
 }
 
-// control calls f with the socket of conn; false if it has none.
-func control(conn net.Conn, f func(fd int)) bool {
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
+// Close ends a connection. That TLS could not say goodbye any more is no error.
+func Close(conn net.Conn) error {
+	if err := conn.Close(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
 	}
-	s, ok := conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := s.SyscallConn()
-	return err == nil && raw.Control(func(fd uintptr) { f(int(fd)) }) == nil
+	return nil
 }

@@ -1,4 +1,4 @@
-package names
+package template
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"dragonfly/engine"
 )
 
-func TestPattern(t *testing.T) {
+func TestName(t *testing.T) {
 	clean := func(c byte) bool { return c != '.' && c != ' ' }
 	ev, err := engine.NewEvent(`{"event_type":"dns","port":53,"up":true,"no":null,"empty":"","alert":{"signature":"a b.c"},"list":[1],"u":"ü\n"}`)
 	if err != nil {
@@ -23,7 +23,7 @@ func TestPattern(t *testing.T) {
 		{"{{x}", "{x}"},
 		{"{u}", "ü\n"},
 	} {
-		p, err := New(tc.pattern, clean)
+		p, err := Name(tc.pattern, clean)
 		if err != nil {
 			t.Errorf("%s: %v", tc.pattern, err)
 			continue
@@ -37,13 +37,13 @@ func TestPattern(t *testing.T) {
 		}
 	}
 	for _, wrong := range []string{"{", "{}", "{a", "{a..b}", "x{.}"} {
-		if _, err := New(wrong, nil); err == nil || !strings.Contains(err.Error(), "a field is written") {
+		if _, err := Name(wrong, nil); err == nil || !strings.Contains(err.Error(), "a field is written") {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}
 	long, _ := engine.NewEvent(`{"a":"` + strings.Repeat("x", 9999) + `"}`)
-	p, _ := New("{a}", nil)
-	if n := len(p.Of(&long)); n != maxValue {
-		t.Errorf("got %d bytes, want %d", n, maxValue)
+	p, _ := Name("{a}", nil)
+	if n := len(p.Of(&long)); n != maxName {
+		t.Errorf("got %d bytes, want %d", n, maxName)
 	}
 }

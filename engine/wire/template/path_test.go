@@ -7,20 +7,19 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"dragonfly/engine"
-	"dragonfly/engine/output/internal/column"
+	"dragonfly/engine/lazyjson"
 )
 
 var at = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func expand(t *testing.T, text, body string, clean func([]byte, string) []byte) string {
 	t.Helper()
-	tm, err := Parse(text, "_unknown", clean)
+	tm, err := Path("_unknown", clean).Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r column.Reader
-	r.Reset(engine.Event{Body: body})
+	var r lazyjson.Reader
+	r.Reset(body, nil)
 	return string(tm.Append(nil, &r, at))
 }
 
@@ -52,7 +51,7 @@ func TestTemplateFitsIntoAFileName(t *testing.T) {
 				t.Errorf("%.30s: %d bytes: %q", text, len(elem), elem)
 			}
 		}
-		tm, err := Parse(text, "_unknown", CleanFile)
+		tm, err := Path("_unknown", CleanFile).Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +63,7 @@ func TestTemplateFitsIntoAFileName(t *testing.T) {
 
 func TestParseRefusesBadTemplates(t *testing.T) {
 	for _, text := range []string{"%", "%q", "{a", "a}", "{}", "{a..b}"} {
-		if _, err := Parse(text, "x", CleanFile); err == nil {
+		if _, err := Path("x", CleanFile).Parse(text); err == nil {
 			t.Errorf("%q: no error", text)
 		}
 	}
@@ -74,7 +73,7 @@ func FuzzCleanFile(f *testing.F) {
 	for _, s := range []string{"..", ".", "", "/", "a/../b", "\x00", strings.Repeat("é", 80), "\xff\xfe", "....//"} {
 		f.Add(s)
 	}
-	tm, err := Parse("a/{x}/b-{x}.json", "_unknown", CleanFile)
+	tm, err := Path("_unknown", CleanFile).Parse("a/{x}/b-{x}.json")
 	if err != nil {
 		f.Fatal(err)
 	}
