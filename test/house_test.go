@@ -39,6 +39,10 @@ var allowed = map[string][]string{
 	"engine/input/nats":   {"dragonfly/engine", "dragonfly/engine/input/lines", "dragonfly/engine/wire/nats", "github.com/nats-io/"},
 	"engine/output/redis": {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/wire/names", "dragonfly/engine/wire/redis", "github.com/redis/"},
 	"engine/output/nats":  {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/wire/names", "dragonfly/engine/wire/nats", "github.com/nats-io/"},
+
+	// helpers of tests
+	"engine/wire/kafka/kafkatest":     {"dragonfly/engine", "dragonfly/test/", "github.com/"},
+	"engine/output/internal/sinktest": {"dragonfly/engine", "dragonfly/test/", "github.com/"},
 }
 
 func TestImportTable(t *testing.T) {

@@ -2,6 +2,7 @@
 package rig
 
 import (
+	"maps"
 	"net"
 	"os"
 	"sync/atomic"
@@ -11,22 +12,15 @@ import (
 	"dragonfly/test/parts"
 )
 
-// Values returns the defaults of options, overwritten by those of set.
+// Values returns the defaults of options, overwritten by set.
 func Values(options []engine.Option, set engine.Values) engine.Values {
 	v := engine.Values{}
-	known := map[string]bool{}
 	for _, o := range options {
-		known[o.Key] = true
 		if o.Default != nil {
 			v[o.Key] = o.Default
 		}
 	}
-	for key, value := range set {
-		if !known[key] {
-			panic("BUG: the kind has no option " + key)
-		}
-		v[key] = value
-	}
+	maps.Copy(v, set)
 	return v
 }
 

@@ -13,20 +13,26 @@ import (
 
 // Redis is a redis-server of one test, on a unix socket; it ends with the test.
 type Redis struct {
-	Dir string // of its socket and its files
-	t   testing.TB
+	Dir string    // of its socket, s, and its files
+	Cmd *exec.Cmd // of the last Start
 
+	t    testing.TB
 	args []string
-	cmd  *exec.Cmd
 	done chan struct{}
 }
 
 // NewRedis starts a redis-server that saves nothing, with further arguments.
 func NewRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
+	dir := ShortDir(t)
+	return StartRedis(t, dir, append([]string{"--port", "0", "--unixsocket", dir + "/s", "--unixsocketperm", "700", "--dir", dir, "--save", "", "--daemonize", "no"}, args...)...)
+}
+
+// StartRedis starts a redis-server with these arguments, among which is the socket s in dir.
+func StartRedis(t testing.TB, dir string, args ...string) *Redis {
+	t.Helper()
 	Needs(t, "redis-server", "redis-cli")
-	s := &Redis{t: t, Dir: ShortDir(t)}
-	s.args = append([]string{"--port", "0", "--unixsocket", s.Socket(), "--unixsocketperm", "700", "--dir", s.Dir, "--save", "", "--daemonize", "no"}, args...)
+	s := &Redis{Dir: dir, t: t, args: args}
 	s.Start()
 	return s
 }
@@ -47,7 +53,7 @@ func (s *Redis) Start(more ...string) {
 	}
 	done := make(chan struct{})
 	go func() { cmd.Wait(); close(done) }()
-	s.cmd, s.done = cmd, done
+	s.Cmd, s.done = cmd, done
 	s.t.Cleanup(func() { cmd.Process.Kill(); <-done })
 	Until(s.t, "redis-server answers", func() bool {
 		select {
@@ -65,12 +71,12 @@ func (s *Redis) Start(more ...string) {
 
 // Kill ends it at once.
 func (s *Redis) Kill() {
-	s.cmd.Process.Kill()
+	s.Cmd.Process.Kill()
 	<-s.done
 }
 
 // Signal sends it a signal.
-func (s *Redis) Signal(sig syscall.Signal) { s.cmd.Process.Signal(sig) }
+func (s *Redis) Signal(sig syscall.Signal) { s.Cmd.Process.Signal(sig) }
 
 // CLI carries out a command through a connection of its own. When the connection breaks (Sentinel ends those of a server whose
 // part it changes), the command is tried again.
