@@ -75,6 +75,19 @@ func (r *Input) Cancel() { r.cancel() }
 // Ended is what Run returns.
 func (r *Input) Ended() <-chan error { return r.ended }
 
+// Wait waits until Run ends by itself, and returns what it returns.
+func (r *Input) Wait() error {
+	r.t.Helper()
+	defer func() { r.cancel(); r.cancel = nil }()
+	select {
+	case err := <-r.ended:
+		return err
+	case <-time.After(parts.Deadline):
+		r.t.Fatalf("Run does not end; log: %s", r.Log.String())
+		panic("unreachable")
+	}
+}
+
 // Stop ends Run if there is one.
 func (r *Input) Stop() {
 	r.t.Helper()
