@@ -10,13 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"dragonfly/engine/lazyjson"
+	"dragonfly/test/parts"
 )
 
 // counting is a Program whose scripts count what they handle, in all and by key, and keep that over restarts.
@@ -266,24 +266,6 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	}
 }
 
-// syncBuffer is a log that several goroutines write to.
-type syncBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // While an output is down nothing is saved that would lose or double a record, and records that do not need it go on.
 func TestStateWhileAnOutputIsDown(t *testing.T) {
 	dir := t.TempDir()
@@ -291,7 +273,7 @@ func TestStateWhileAnOutputIsDown(t *testing.T) {
 		p := &counting{pause: time.Millisecond}
 		b := newStateBench(t, dir, 20_000, 1, p)
 		var down atomic.Bool
-		var log syncBuffer
+		var log parts.Log
 		b.parts.Log = slog.New(slog.NewTextHandler(&log, nil))
 		b.out.fail = func(batch []Event) (int, error) {
 			if down.Load() {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,43 +10,19 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"dragonfly/engine/spool"
+	"dragonfly/test/parts"
 )
 
-// journal collects what an engine logs.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(b)
-}
-
-func (j *journal) count(s string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.b.String(), s)
-}
-
-func (j *journal) text() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
-
 // spoolBench is a bench whose output has a spool in dir.
-func spoolBench(t *testing.T, dir string, src *source) (*bench, *journal) {
+func spoolBench(t *testing.T, dir string, src *source) (*bench, *parts.Log) {
 	b := newBench(src, pass, pass)
-	j := &journal{}
+	j := &parts.Log{}
 	b.parts.Log = slog.New(slog.NewTextHandler(j, nil))
 	state, err := os.OpenRoot(dir)
 	if err != nil {
@@ -149,8 +124,8 @@ func TestSpoolIsNotUsedWhileTheSinkWorks(t *testing.T) {
 			t.Errorf("got %v", a)
 		}
 		wantOrder(t, b.out.bodies(), 0, 20_000)
-		if files, _ := filepath.Glob(dir + "/spool/out/*"); len(files) > 0 || j.count("spool") > 0 {
-			t.Errorf("got %v, %s", files, j.text())
+		if files, _ := filepath.Glob(dir + "/spool/out/*"); len(files) > 0 || j.Count("spool") > 0 {
+			t.Errorf("got %v, %s", files, j.String())
 		}
 	})
 }
@@ -176,8 +151,8 @@ func TestSpoolTakesWhatAnOutageHoldsUp(t *testing.T) {
 		if b.engine.sinks[3].delivered.Load() != 30_000 {
 			t.Errorf("got %d delivered", b.engine.sinks[3].delivered.Load())
 		}
-		if j.count("its events go to the spool") != 6 || j.count("output works again") != 1 || j.count("the spool is delivered") != 1 {
-			t.Errorf("got %s", j.text())
+		if j.Count("its events go to the spool") != 6 || j.Count("output works again") != 1 || j.Count("the spool is delivered") != 1 {
+			t.Errorf("got %s", j.String())
 		}
 	})
 }
@@ -199,8 +174,8 @@ func TestSpoolTakesWhatAHangingSinkHoldsUp(t *testing.T) {
 			t.Errorf("got %v", a)
 		}
 		wantOrder(t, b.out.bodies(), 0, 30_000)
-		if j.count("output is slow, its events go to the spool") != 1 {
-			t.Errorf("got %s", j.text())
+		if j.Count("output is slow, its events go to the spool") != 1 {
+			t.Errorf("got %s", j.String())
 		}
 	})
 }
@@ -210,16 +185,16 @@ func TestSpoolIsDeliveredFirstAfterARestart(t *testing.T) {
 		dir := t.TempDir()
 		b, j := spoolBench(t, dir, &source{n: 5000, batch: 64})
 		b.out.fail = down(1000, time.Hour)
-		if a := b.finish(t); a.Delivered != 5000 || j.count("events stay in the spool: they are delivered at the next start") != 1 {
-			t.Errorf("got %v, %s", a, j.text())
+		if a := b.finish(t); a.Delivered != 5000 || j.Count("events stay in the spool: they are delivered at the next start") != 1 {
+			t.Errorf("got %v, %s", a, j.String())
 		}
 		first := b.out.bodies()
 		wantOrder(t, first, 0, 1000)
 		b, j = spoolBench(t, dir, &source{n: 100, batch: 10, body: func(i int) string { return body(5000 + i) }})
 		b.finish(t)
 		wantOrder(t, b.out.bodies(), 1000, 5100)
-		if j.count("the spool holds events: they are delivered first") != 1 || j.count("the spool is delivered") != 1 {
-			t.Errorf("got %s", j.text())
+		if j.Count("the spool holds events: they are delivered first") != 1 || j.Count("the spool is delivered") != 1 {
+			t.Errorf("got %s", j.String())
 		}
 	})
 }
@@ -277,8 +252,8 @@ func TestFullSpoolSlowsTheInputDown(t *testing.T) {
 		}
 		b.deliver(t, 60_000)
 		wantOrder(t, b.out.bodies(), 0, 60_000)
-		if most < 5000 || most > 20_000 || j.count("the spool is full: events wait") != 1 {
-			t.Errorf("%d were acked during the outage: %s", most, j.text())
+		if most < 5000 || most > 20_000 || j.Count("the spool is full: events wait") != 1 {
+			t.Errorf("%d were acked during the outage: %s", most, j.String())
 		}
 	})
 }
@@ -358,7 +333,7 @@ func TestSpoolChaos(t *testing.T) {
 				}
 			}
 			if got := b.out.bodies(); !slices.Equal(got, want) || len(b.dead.bodies()) != len(refused) {
-				t.Fatalf("got %d events and %d dead letters, want %d and %d\n%s", len(got), len(b.dead.bodies()), len(want), len(refused), j.text())
+				t.Fatalf("got %d events and %d dead letters, want %d and %d\n%s", len(got), len(b.dead.bodies()), len(want), len(refused), j.String())
 			}
 		})
 	}
@@ -381,8 +356,8 @@ func TestSpoolThatCannotBeOpened(t *testing.T) {
 		time.AfterFunc(10*time.Second, func() { other.Close() })
 		b.finish(t)
 		wantOrder(t, b.out.bodies(), 0, 5000)
-		if j.count("another process uses this spool") != 1 || j.count("output works again") != 1 {
-			t.Errorf("got %s", j.text())
+		if j.Count("another process uses this spool") != 1 || j.Count("output works again") != 1 {
+			t.Errorf("got %s", j.String())
 		}
 	})
 }
@@ -396,8 +371,8 @@ func TestSpoolOfARowThatIsGoneIsTold(t *testing.T) {
 		b, j := spoolBench(t, dir, &source{n: 0, batch: 64})
 		b.cfg.Outputs[0].Spool = 0
 		b.finish(t)
-		if j.count("a spool holds events of an output that has no spool in config.lua") != 1 || j.count("dragonfly spool cat out") != 1 {
-			t.Errorf("got %s", j.text())
+		if j.Count("a spool holds events of an output that has no spool in config.lua") != 1 || j.Count("dragonfly spool cat out") != 1 {
+			t.Errorf("got %s", j.String())
 		}
 	})
 }
@@ -433,8 +408,8 @@ func TestRefusedDeadLetterIsCutShort(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if j.count("it is lost") != 0 {
-				t.Errorf("got %s", j.text())
+			if j.Count("it is lost") != 0 {
+				t.Errorf("got %s", j.String())
 			}
 		})
 	}

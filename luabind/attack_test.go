@@ -1,7 +1,6 @@
 package luabind
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
 )
 
 // attack is a file of testdata/attacks: a script, and in its header what it tries and what must happen.
@@ -248,7 +248,7 @@ func runAttack(t *testing.T, file string) {
 	if a.where == "setup" {
 		l.setupTimeout = a.timeout()
 	}
-	var log syncBuffer
+	var log parts.Log
 	env := engine.ScriptEnv{Stage: "attack", DefaultOutput: "out", Timeout: a.timeout(), Memory: attackMemory, Instructions: a.instructions,
 		Router: &tags{byRoute: map[engine.Route]string{}, routes: map[string]engine.Route{}}, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	other := env
@@ -277,7 +277,7 @@ func runAttack(t *testing.T, file string) {
 }
 
 // run carries out the attack and then lets the script handle a good event.
-func (a attack) run(t *testing.T, l *Loader, env engine.ScriptEnv, log *syncBuffer) {
+func (a attack) run(t *testing.T, l *Loader, env engine.ScriptEnv, log *parts.Log) {
 	p, err := l.Program("attack.lua")
 	var s engine.Script
 	var out engine.Results
@@ -306,12 +306,12 @@ func (a attack) run(t *testing.T, l *Loader, env engine.ScriptEnv, log *syncBuff
 			ev, _ := engine.NewEvent(fmt.Sprintf(`{"n":%d,"id":%d,"attack":true}`, n, n))
 			err = s.Handle(&ev, &out)
 		}
-		if err != nil || log.contains(replaced) {
+		if err != nil || log.Count(replaced) > 0 {
 			break
 		}
 	}
 	got := outcome(err)
-	if err == nil && log.contains(replaced) {
+	if err == nil && log.Count(replaced) > 0 {
 		got = "replaced"
 	}
 	if !a.expects(got) {
@@ -326,27 +326,7 @@ func (a attack) run(t *testing.T, l *Loader, env engine.ScriptEnv, log *syncBuff
 	if err := s.Handle(&ev, &out); err != nil || len(out.Emitted) != 1 || out.Emitted[0].Body != `{"n":5}` {
 		t.Errorf("a good event afterwards: %v, %d events", err, len(out.Emitted))
 	}
-	if anew := log.contains("script loaded anew"); anew != (got == "memory" || got == "replaced") {
+	if anew := (log.Count("script loaded anew") > 0); anew != (got == "memory" || got == "replaced") {
 		t.Errorf("loaded anew: %v after %s; log:\n%s", anew, got, log.String())
 	}
 }
-
-// syncBuffer is a buffer for several goroutines.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func (b *syncBuffer) contains(s string) bool { return strings.Contains(b.String(), s) }

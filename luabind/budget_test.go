@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
 )
 
 // loadWithin loads a script with budgets.
@@ -71,7 +72,7 @@ func TestMeterCountsSharedBytesOnce(t *testing.T) {
 }
 
 func TestMemoryIsWarnedAboutOnce(t *testing.T) {
-	var log syncBuffer
+	var log parts.Log
 	s := loadWithin(t, `kept = string.rep("x", 15000000) n = 0
 		function loop(e) for i = 1, 100 do n = n + #string.rep("y", 1000000 + i) end dragonfly.output_event(default_output, {n = n}) end`, 16<<20, 0, &log)
 	var out engine.Results
@@ -89,7 +90,7 @@ func TestReplacementThatFailsIsTriedAgain(t *testing.T) {
 	marker := filepath.Join(t.TempDir(), "marker")
 	source := fmt.Sprintf(`function setup() local f = io.open(%q) if f then f:close() error("the list is away") end end
 		function loop(e) if e.attack then kept = string.rep("x", 1e8) end dragonfly.output_event(default_output, {n = e.n}) end`, marker)
-	var log syncBuffer
+	var log parts.Log
 	s := loadWithin(t, source, 16<<20, 0, &log)
 	var out engine.Results
 	if err := handle(t, s, &out, `{"attack":true}`); outcome(err) != "memory" {

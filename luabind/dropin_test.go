@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,37 +13,13 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/store"
 	"dragonfly/engine/store/remote"
+	"dragonfly/test/parts"
 )
 
 // redisServer starts a redis-server on a unix socket of its own and returns a client.
 func redisServer(t *testing.T) store.Client {
 	t.Helper()
-	needs(t, "redis-server")
-	dir, err := os.MkdirTemp("", "redis") // t.TempDir() may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			conn.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("redis-server does not answer: %v", err)
-		}
-	}
-	client, err := remote.New(remote.Options{Addrs: []string{socket}})
+	client, err := remote.New(remote.Options{Addrs: []string{parts.NewRedis(t).Socket()}})
 	if err != nil {
 		t.Fatal(err)
 	}

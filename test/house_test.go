@@ -40,6 +40,10 @@ var allowed = map[string][]string{
 	"engine/output/nats":  {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/wire/template", "dragonfly/engine/wire/nats", "github.com/nats-io/"},
 
 	"engine/wire/template": {"dragonfly/engine", "dragonfly/engine/lazyjson"},
+
+	// helpers of tests
+	"engine/wire/kafka/kafkatest":     {"dragonfly/engine", "dragonfly/test/", "github.com/"},
+	"engine/output/internal/sinktest": {"dragonfly/engine", "dragonfly/test/", "github.com/"},
 }
 
 func TestImportTable(t *testing.T) {

@@ -1,79 +1,31 @@
 package store
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"dragonfly/test/parts"
 )
-
-// disk mounts a small file system, for root.
-func disk(t *testing.T, bytes int) string {
-	t.Helper()
-	dir := t.TempDir()
-	err := syscall.EPERM
-	if os.Getuid() == 0 {
-		if e := syscall.Mount("none", dir, "tmpfs", 0, fmt.Sprint("size=", bytes)); e == nil {
-			t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-			return dir
-		} else {
-			err = e.(syscall.Errno)
-		}
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("needs root, to mount: %v", err)
-	}
-	t.Skipf("needs root, to mount: %v", err)
-	return ""
-}
-
-// journal collects what a store logs.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(b)
-}
-
-func (j *journal) text() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
-
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out: %s", what)
-		}
-	}
-}
 
 // TestFullDisk fills the disk with snapshots: the last one that fits stays, commands go on, and when there is room again it
 // is saved again. A fault that stays is logged once.
 func TestFullDisk(t *testing.T) {
-	dir := disk(t, 256<<10)
-	var j journal
-	s := open(t, Options{File: filepath.Join(dir, "store"), SaveEvery: 5 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&j, nil))})
+	dir := parts.Tmpfs(t, "256k")
+	var j parts.Log
+	s := open(t, Options{File: filepath.Join(dir, "store"), SaveEvery: 5 * time.Millisecond, Log: j.Logger()})
 	c := s.Conn()
 	do(c, "SET small 1")
-	until(t, "a snapshot", func() bool { return s.Stats().Saves > 0 })
+	parts.Until(t, "a snapshot", func() bool { return s.Stats().Saves > 0 })
 	c.Do([]string{"SET", "large", strings.Repeat("x", 300<<10)})
-	until(t, "ten faults", func() bool { return s.Stats().SaveErrors > 10 })
+	parts.Until(t, "ten faults", func() bool { return s.Stats().SaveErrors > 10 })
 	check(t, c, "INCR small", "2", "STRLEN large", fmt.Sprint(300<<10))
-	if text := j.text(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "no space left on device: free space there") || !strings.Contains(text, dir) {
+	if text := j.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "no space left on device: free space there") || !strings.Contains(text, dir) {
 		t.Errorf("got\n%s", text)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) > 2 {
@@ -86,15 +38,15 @@ func TestFullDisk(t *testing.T) {
 	check(t, old.Conn(), "GET small", "1")
 	do(c, "DEL large")
 	n := s.Stats().Saves
-	until(t, "another snapshot", func() bool { return s.Stats().Saves > n })
-	until(t, "a word of it", func() bool { return strings.Contains(j.text(), "the store is saved again") })
+	parts.Until(t, "another snapshot", func() bool { return s.Stats().Saves > n })
+	parts.Until(t, "a word of it", func() bool { return strings.Contains(j.String(), "the store is saved again") })
 	if got := do(c, "SAVE"); got != "OK" {
 		t.Errorf("got %s", got)
 	}
 }
 
 func TestReadOnlyDisk(t *testing.T) {
-	dir := disk(t, 1<<20)
+	dir := parts.Tmpfs(t, "1m")
 	s, err := Open(Options{File: filepath.Join(dir, "store")})
 	if err != nil {
 		t.Fatal(err)

@@ -4,12 +4,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"dragonfly/test/parts"
 )
 
 // Flags of the package; make crash and make soak set them.
@@ -27,23 +27,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(build(m))
-}
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "dragonfly-crash-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "dragonfly")
-	cmd := exec.Command("go", "build", "-o", binary, "dragonfly/cmd/dragonfly")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v: %s", err, text)
-		return 1
-	}
-	return m.Run()
+	os.Exit(parts.Main(m, &binary))
 }
 
 func isRoot() bool { return os.Getuid() == 0 }

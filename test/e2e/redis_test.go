@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,74 +18,22 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dragonfly/test/parts"
 )
 
 // redisServer is a real redis-server on a unix socket, for one test.
-type redisServer struct {
-	t    *testing.T
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-	done chan struct{}
-}
+type redisServer struct{ *parts.Redis }
 
 func newRedis(t *testing.T, args ...string) *redisServer {
-	for _, program := range []string{"redis-server", "redis-cli"} {
-		if _, err := exec.LookPath(program); err != nil {
-			skip(t, "%s is missing", program)
-		}
-	}
-	dir, err := os.MkdirTemp("", "er") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &redisServer{t: t, dir: dir, args: append([]string{"--port", "0", "--unixsocket", dir + "/s", "--dir", dir, "--save", ""}, args...)}
-	s.start()
-	return s
+	t.Helper()
+	return &redisServer{parts.NewRedis(t, args...)}
 }
 
-func (s *redisServer) socket() string { return s.dir + "/s" }
-
-func (s *redisServer) start() {
-	s.t.Helper()
-	os.Remove(s.socket())
-	var out bytes.Buffer
-	cmd := exec.Command("redis-server", s.args...)
-	cmd.Stdout = &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { cmd.Wait(); close(done) }()
-	s.cmd, s.done = cmd, done
-	s.t.Cleanup(func() { cmd.Process.Kill(); <-done })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("unix", s.socket()); err == nil {
-			c.Close()
-			return
-		}
-		select {
-		case <-done:
-			s.t.Fatalf("redis-server ended: %s", out.String())
-		default:
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatal("redis-server does not start")
-		}
-	}
-}
-
-func (s *redisServer) kill() {
-	s.cmd.Process.Kill()
-	<-s.done
-}
-
-func (s *redisServer) cli(args ...string) string {
-	s.t.Helper()
-	return redisCLI(s.t, s.socket(), args...)
-}
+func (s *redisServer) socket() string            { return s.Socket() }
+func (s *redisServer) start()                    { s.Start() }
+func (s *redisServer) kill()                     { s.Kill() }
+func (s *redisServer) cli(args ...string) string { return s.CLI(args...) }
 
 func redisCLI(t *testing.T, socket string, args ...string) string {
 	t.Helper()

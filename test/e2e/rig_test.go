@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,36 +13,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dragonfly/test/parts"
 )
 
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "dragonfly-e2e-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "dragonfly")
-	cmd := exec.Command("go", "build", "-o", binary, "dragonfly/cmd/dragonfly")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v: %s", err, text)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(parts.Main(m, &binary)) }
 
 // skip skips a test that this machine cannot run; with CI=true that is a failure.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
+func skip(t *testing.T, format string, args ...any) { t.Helper(); parts.Skip(t, format, args...) }
 
 func needRoot(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -10,19 +10,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"dragonfly/test/parts"
 )
 
-// freePort returns a TCP port of 127.0.0.1 that nobody has.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
+func freePort(t *testing.T) string { return parts.FreePort(t) }
 
 // kill ends a process without warning and waits for its end.
 func (p *process) kill() {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dragonfly/test/parts"
 )
 
 // life is how long the keys of TestExpiryEnds live. A look that is nearer to the end than margin proves nothing.
@@ -86,7 +88,7 @@ func TestExpiryEnds(t *testing.T) {
 		}
 	}
 	if seen[0] == 0 || seen[1] == 0 {
-		skip(t, "the machine is too busy: %d looks before the end, %d after it", seen[1], seen[0])
+		parts.Skip(t, "the machine is too busy: %d looks before the end, %d after it", seen[1], seen[0])
 	}
 	// without being asked for
 	for who, s := range map[string]side{"redis": r.real, "ours": r.ours} {

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"dragonfly/test/parts"
 )
 
 // kind is the type of a reply.
@@ -156,38 +154,14 @@ const version = "7.0."
 // launch starts a private redis-server that saves nothing and listens on a unix socket only; it ends with the test.
 func launch(tb testing.TB) (socket string) {
 	tb.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		skip(tb, "needs redis-server %sx: apt-get install redis-server", version)
-	}
-	dir, err := os.MkdirTemp("", "parity") // not tb.TempDir: the path of a socket has 107 bytes at most
+	socket = parts.NewRedis(tb).Socket()
+	c, err := dial(socket)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { os.RemoveAll(dir) })
-	socket = filepath.Join(dir, "s")
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir,
-		"--logfile", filepath.Join(dir, "log"), "--loglevel", "warning")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a worker of the fuzzer may be killed
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		c, err := dial(socket)
-		if err == nil {
-			defer c.conn.Close()
-			checkVersion(tb, c)
-			return socket
-		}
-		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			tb.Fatalf("redis-server does not come up: %v\n%s", err, log)
-		}
-	}
+	defer c.conn.Close()
+	checkVersion(tb, c)
+	return socket
 }
 
 func checkVersion(tb testing.TB, c *client) {
@@ -198,17 +172,8 @@ func checkVersion(tb testing.TB, c *client) {
 	}
 	_, rest, _ := strings.Cut(info[0].str, "redis_version:")
 	if got, _, _ := strings.Cut(rest, "\r"); !strings.HasPrefix(got, version) {
-		skip(tb, "needs redis-server %sx, found %q", version, got)
+		parts.Skip(tb, "needs redis-server %sx, found %q", version, got)
 	}
-}
-
-// skip skips a test that this machine cannot run; with CI=true that is a failure.
-func skip(tb testing.TB, format string, args ...any) {
-	tb.Helper()
-	if os.Getenv("CI") == "true" {
-		tb.Fatalf(format, args...)
-	}
-	tb.Skipf(format, args...)
 }
 
 // connections of a side: two that take part in a sequence, so that WATCH has something to see, and one that looks on.

@@ -1,32 +1,16 @@
 package queues
 
 import (
-	"net"
-	"strconv"
 	"strings"
 	"testing"
 
 	"dragonfly/engine"
 	inredis "dragonfly/engine/input/redis"
 	outredis "dragonfly/engine/output/redis"
+	"dragonfly/test/parts"
 )
 
-// freePort returns a port below 50000 that nobody uses: a cluster's bus is 10000 above.
-func freePort(t testing.TB) string {
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if port < 50000 {
-			return strconv.Itoa(port)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
+func freePort(t testing.TB) string { return parts.FreePort(t) }
 
 // TestRedisCluster sends events through a cluster: keys of fields are in many slots, those of a processing list in one.
 func TestRedisCluster(t *testing.T) {

@@ -141,7 +141,7 @@ func TestRedisOutputFaults(t *testing.T) {
 	}{
 		{engine.Values{"key": "k"}, func() {}, "wants a password"},
 		{engine.Values{"key": "k", "password": "wrong"}, func() {}, "correct user and password"},
-		{engine.Values{"key": "k", "password": "secret", "replicas": int64(1), "timeout": 200 * time.Millisecond}, func() {}, "0 replicas have the events, and replicas is 1"},
+		{engine.Values{"key": "k", "password": "secret", "replicas": int64(1), "timeout": 3 * time.Second}, func() {}, "0 replicas have the events, and replicas is 1"},
 		{engine.Values{"key": "k", "password": "secret"}, func() { cli("CONFIG", "SET", "maxmemory", "1") }, "maxmemory is reached"},
 		{engine.Values{"key": "k", "password": "secret"}, func() { cli("CONFIG", "SET", "maxmemory", "0"); cli("REPLICAOF", "127.0.0.1", "1") }, "is a replica"},
 		{engine.Values{"key": "k", "password": "secret"}, func() { s.kill() }, "no such file|connection refused"},

@@ -2,164 +2,55 @@
 package queues
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
+	"dragonfly/test/rig"
 )
 
 // redisServer is a redis-server of one test, on a unix socket.
 type redisServer struct {
-	t    testing.TB
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-	done chan struct{}
+	*parts.Redis
+	cmd *exec.Cmd
 }
 
 func newRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
-	for _, program := range []string{"redis-server", "redis-cli"} {
-		if _, err := exec.LookPath(program); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("%s is missing", program)
-			}
-			t.Skipf("%s is missing", program)
-		}
-	}
-	dir, err := os.MkdirTemp("", "qr") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &redisServer{t: t, dir: dir, args: append([]string{"--port", "0", "--unixsocket", dir + "/s", "--dir", dir, "--save", ""}, args...)}
-	s.start()
-	return s
+	s := parts.NewRedis(t, args...)
+	return &redisServer{s, s.Cmd}
 }
 
-func (s *redisServer) socket() string { return s.dir + "/s" }
+func (s *redisServer) socket() string            { return s.Socket() }
+func (s *redisServer) kill()                     { s.Kill() }
+func (s *redisServer) start()                    { s.Start(); s.cmd = s.Cmd }
+func (s *redisServer) cli(args ...string) string { return s.CLI(args...) }
+func (s *redisServer) feed(commands string)      { s.Feed(commands) }
 
-func (s *redisServer) start() {
-	s.t.Helper()
-	os.Remove(s.socket())
-	var out bytes.Buffer
-	cmd := exec.Command("redis-server", s.args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { cmd.Wait(); close(done) }()
-	s.cmd, s.done = cmd, done
-	s.t.Cleanup(func() { cmd.Process.Kill(); <-done })
-	until(s.t, "redis-server answers", func() bool {
-		select {
-		case <-done:
-			s.t.Fatalf("redis-server ended: %s", out.String())
-		default:
-		}
-		c, err := net.Dial("unix", s.socket())
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	})
-}
-
-func (s *redisServer) kill() {
-	s.cmd.Process.Kill()
-	<-s.done
-}
-
-func (s *redisServer) cli(args ...string) string {
-	s.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-s", s.socket()}, args...)...).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("redis-cli %v: %v: %s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// feed carries out commands, one a line, as fast as redis-cli can.
-func (s *redisServer) feed(commands string) {
-	s.t.Helper()
-	cmd := exec.Command("redis-cli", "-s", s.socket())
-	cmd.Stdin = strings.NewReader(commands)
-	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "ERR") {
-		s.t.Fatalf("%v: %.500s", err, out)
-	}
-}
-
-// until waits for a condition, 60 s at most.
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out: %s", what)
-		}
-	}
-}
+func until(t testing.TB, what string, ok func() bool) { t.Helper(); parts.Until(t, what, ok) }
 
 // row is a row of config.lua and what it logs and counts.
 type row struct {
-	t    testing.TB
-	mu   sync.Mutex
-	log  bytes.Buffer
-	nums map[string]*atomic.Int64
-	p    engine.Params
+	rig.Row
+	t testing.TB
+	p engine.Params
 }
 
-func (r *row) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.Write(b)
-}
-
-func (r *row) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.String()
-}
-
-func (r *row) count(name string) int64 {
-	n, ok := r.nums[name]
-	if !ok {
-		r.t.Fatalf("no counter %q", name)
-	}
-	return n.Load()
-}
+func (r *row) text() string            { return r.Log.String() }
+func (r *row) count(name string) int64 { r.t.Helper(); return r.Count(r.t, name) }
 
 func newRow(t testing.TB, options []engine.Option, uri string, o engine.Values) *row {
-	r := &row{t: t, nums: map[string]*atomic.Int64{}}
-	values := engine.Values{}
-	for _, option := range options {
-		values[option.Key] = option.Default
-	}
-	for k, v := range o {
-		values[k] = v
-	}
-	scheme, address, _ := strings.Cut(uri, "://")
-	r.p = engine.Params{Tag: "row", URI: uri, Scheme: scheme, Address: address, Options: values, Log: slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Dial: (&net.Dialer{}).DialContext, Read: os.ReadFile,
-		Counter: func(name, _ string) *atomic.Int64 {
-			r.nums[name] = new(atomic.Int64)
-			return r.nums[name]
-		}}
+	r := &row{t: t}
+	r.p = r.Params(options, uri, o)
 	return r
 }
 

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dragonfly/engine"
+	common "dragonfly/test/parts"
+	test "dragonfly/test/rig"
 )
 
 // rig runs an input on the loopback interface of a network namespace that only its thread is in. The rings are bound to it by
@@ -50,14 +52,7 @@ func newRig(t *testing.T, options engine.Values) *rig {
 	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr); err != nil {
 		t.Fatal(err)
 	}
-	values := engine.Values{}
-	for _, o := range Kind.Options {
-		values[o.Key] = o.Default
-	}
-	for key, v := range options {
-		values[key] = v
-	}
-	made, err := New(engine.Params{Tag: "net", Address: "lo", Options: values, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
+	made, err := New(engine.Params{Tag: "net", Address: "lo", Options: test.Values(Kind.Options, options), Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 		Counter: r.counter})
 	if err != nil {
 		t.Fatal(err)
@@ -121,22 +116,7 @@ func (r *rig) wait(what string, ok func() bool) {
 }
 
 // text is a log.
-type text struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *text) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *text) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type text = common.Log
 
 func (r *rig) datagrams(n int) {
 	r.t.Helper()

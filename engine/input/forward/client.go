@@ -24,6 +24,7 @@ type client struct {
 	acks    []byte        // to be written, encoded
 	over    bool          // no more messages come
 	changed chan struct{} // 1 token: one of the above changed
+	idle    idling
 }
 
 func newClient(conn *listen.Client) *client {
@@ -58,7 +59,7 @@ func (c *client) fill() error {
 		copy(grown, c.buf)
 		c.buf = grown
 	}
-	n, err := c.conn.Read(c.buf[len(c.buf):cap(c.buf)])
+	n, err := c.Read(c.buf[len(c.buf):cap(c.buf)])
 	c.buf = c.buf[:len(c.buf)+n]
 	if n > 0 {
 		return nil
@@ -89,6 +90,7 @@ func (c *client) begin() {
 func (c *client) finish(chunk string) {
 	c.mu.Lock()
 	c.open--
+	c.idle.restart()
 	if chunk != "" {
 		c.acks = msgp.AppendMapHeader(c.acks, 1)
 		c.acks = msgp.AppendString(c.acks, "ack")
@@ -102,6 +104,7 @@ func (c *client) finish(chunk string) {
 func (c *client) end() {
 	c.mu.Lock()
 	c.over = true
+	c.idle.stop()
 	c.mu.Unlock()
 	c.change()
 }

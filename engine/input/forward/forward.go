@@ -39,6 +39,7 @@ var Kind = engine.InputKind{
 		{Key: "password", Type: engine.String, Secret: true, Doc: "The user's password."},
 		{Key: "hostname", Type: engine.String, Doc: "Our name in the handshake; clients must have another one. By default this machine's."},
 		{Key: "udp_heartbeat", Type: engine.Bool, Default: false, Doc: "Answer heartbeats on the UDP port of the same number (`heartbeat_type udp` of fluentd)."},
+		{Key: "idle_timeout", Type: engine.Duration, Default: time.Duration(0), Max: 86400, Doc: "Closes the connection of a client that sends nothing for so long, not even heartbeats, and waits for no ack; 0 closes none, as fluentd and Fluent Bit. Make it longer than clients keep idle connections (`net.keepalive_idle_timeout` of Fluent Bit, 30s): one without acks may lose what it sends into a connection that is just closed. Clients whose machine has gone are noticed in any case, by TCP keepalive, after three minutes at most."},
 		listen.MaxClients,
 	}, wire.ServerOptions...),
 	New: New,
@@ -51,9 +52,10 @@ type input struct {
 	maxMessage  int
 	maxUnpacked int64
 	heartbeat   bool
+	idle        time.Duration // 0: clients may be idle for ever
 	log         *slog.Logger
 
-	messages, acked, broken, refused *atomic.Int64
+	messages, acked, broken, refused, idled *atomic.Int64
 
 	udp  *net.UDPConn
 	stop chan struct{}  // made by Open, closed by Close: writers of acks end
@@ -70,7 +72,7 @@ func New(p engine.Params) (engine.Input, error) {
 	in := &input{
 		shape:      shape{tagKey: o.String("tag_key"), timeKey: o.String("time_key"), unwrap: o.Strings("unwrap")},
 		security:   security{o.String("shared_key"), o.String("username"), o.String("password"), o.String("hostname")},
-		maxMessage: int(o.Int("max_message")), maxUnpacked: o.Int("max_unpacked"), heartbeat: o.Bool("udp_heartbeat"), log: p.Log,
+		maxMessage: int(o.Int("max_message")), maxUnpacked: o.Int("max_unpacked"), heartbeat: o.Bool("udp_heartbeat"), idle: o.Duration("idle_timeout"), log: p.Log,
 	}
 	var errs []error
 	if in.username != "" && in.sharedKey == "" {
@@ -91,6 +93,7 @@ func New(p engine.Params) (engine.Input, error) {
 	in.acked = p.Counter("forward_acks_total", "Messages acked after all their events were finished.")
 	in.broken = p.Counter("forward_errors_total", "Connections closed because what came was not the protocol.")
 	in.refused = p.Counter("forward_refused_total", "Clients that did not know the shared key or the password.")
+	in.idled = p.Counter("forward_idle_total", "Connections closed because of idle_timeout.")
 	return in, nil
 }
 
@@ -153,6 +156,7 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 	r := &reader{shape: in.shape, maxUnpacked: in.maxUnpacked}
 	return in.Server.Run(ctx, func(ctx context.Context, conn *listen.Client) {
 		c := newClient(conn)
+		c.watch(in.idle)
 		in.wg.Go(func() { c.writeAcks(in.stop) })
 		defer c.end()
 		origin := "forward://" + conn.Peer
@@ -177,17 +181,29 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 			}
 			return nil
 		}, r)
+		if c.wasIdle() {
+			err = errIdle
+			if n := len(c.buf) - c.used; n > 0 {
+				err = fmt.Errorf("%w in the middle of a message, %d bytes of which had come", errIdle, n)
+			}
+		}
 		in.tell(ctx, conn.Peer, err)
 	})
 }
 
-var errEnded = errors.New("the engine has ended")
+var (
+	errEnded = errors.New("the engine has ended")
+	errIdle  = errors.New("it has sent nothing for idle_timeout")
+)
 
 // tell says why a connection has ended, if an operator should know.
 func (in *input) tell(ctx context.Context, peer string, err error) {
 	var broken net.Error
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, errEnded), ctx.Err() != nil:
+	case errors.Is(err, errIdle):
+		in.idled.Add(1)
+		in.log.Info("the connection of an idle client is closed", "peer", peer, "err", err)
 	case errors.Is(err, errRefused):
 		in.refused.Add(1)
 		in.log.Warn("a client was refused: it has another shared_key, username or password than this row", "peer", peer, "err", err)
@@ -239,7 +255,8 @@ func whole(err error, pending int) error {
 }
 
 func (in *input) serveText(c *client, handle func(read func() (content, error)) error) error {
-	t := newTexts(io.MultiReader(bytes.NewReader(c.buf), c.conn), in.maxMessage, in.shape)
+	t := newTexts(io.MultiReader(bytes.NewReader(c.buf), c), in.maxMessage, in.shape)
+	c.used = len(c.buf)
 	for {
 		message, err := t.next()
 		if err != nil {

@@ -2,16 +2,12 @@ package forward
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,109 +18,35 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
+	test "dragonfly/test/rig"
 )
 
-// deadline of whatever a test waits for: the machine may be slow.
-const deadline = 60 * time.Second
+// deadline of whatever a test waits for.
+const deadline = parts.Deadline
 
-// rig runs an input and keeps the batches that it emits; the test finishes them.
+// rig runs an input; the test finishes what it emits.
 type rig struct {
+	*test.Input
 	t        *testing.T
 	in       *input
-	mu       sync.Mutex
 	counters map[string]*atomic.Int64
-	log      bytes.Buffer
-	cancel   context.CancelFunc
-	ended    chan error
-	emitted  chan engine.Batch
 }
 
 func newRig(t *testing.T, set engine.Values) *rig {
 	t.Helper()
-	r := &rig{t: t, counters: map[string]*atomic.Int64{}, emitted: make(chan engine.Batch, 1<<12), ended: make(chan error, 1)}
-	options := engine.Values{}
-	for _, o := range Kind.Options {
-		if o.Default != nil {
-			options[o.Key] = o.Default
-		}
-	}
-	for k, v := range set {
-		options[k] = v
-	}
-	in, err := New(engine.Params{Tag: "f", URI: "forward://127.0.0.1:0", Scheme: "forward", Address: "127.0.0.1:0", Options: options, Log: slog.New(slog.NewTextHandler(r, nil)),
-		Read: os.ReadFile, Counter: func(name, _ string) *atomic.Int64 { r.counters[name] = new(atomic.Int64); return r.counters[name] }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.in = in.(*input)
-	if err := r.in.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	go func() {
-		r.ended <- in.Run(ctx, func(_ context.Context, b engine.Batch) error { r.emitted <- b; return nil })
-	}()
-	t.Cleanup(func() { r.stop(); r.close() })
-	return r
+	r := test.NewInput(t, Kind, "forward://127.0.0.1:0", set).Start()
+	return &rig{r, t, r.In.(*input), r.Counters}
 }
 
-func (r *rig) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.Write(b)
-}
+func (r *rig) next() engine.Batch { r.t.Helper(); return r.Next() }
+func (r *rig) stop()              { r.Stop() }
+func (r *rig) text() string       { return r.Log.String() }
+func (r *rig) logged(want string) { r.t.Helper(); r.Log.Wait(r.t, want) }
 
-func (r *rig) stop() {
-	if r.cancel == nil {
-		return
-	}
-	r.cancel()
-	r.cancel = nil
-	select {
-	case err := <-r.ended:
-		if err != nil {
-			r.t.Errorf("Run: %v", err)
-		}
-	case <-time.After(deadline):
-		r.t.Error("Run does not end")
-	}
-}
-
-func (r *rig) close() {
-	if err := r.in.Close(); err != nil {
-		r.t.Errorf("Close: %v", err)
-	}
-}
+func bodies(b engine.Batch) []string { return test.Bodies(b) }
 
 func (r *rig) address() string { return r.in.Addr().String() }
-
-func (r *rig) next() engine.Batch {
-	r.t.Helper()
-	select {
-	case b := <-r.emitted:
-		return b
-	case <-time.After(deadline):
-		r.t.Fatalf("nothing is emitted; log: %s", r.text())
-		panic("unreachable")
-	}
-}
-
-func (r *rig) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.String()
-}
-
-// logged waits for a line in the log.
-func (r *rig) logged(want string) {
-	r.t.Helper()
-	for end := time.Now().Add(deadline); !strings.Contains(r.text(), want); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			r.t.Fatalf("the log does not say %q: %s", want, r.text())
-		}
-	}
-}
 
 func (r *rig) dial() net.Conn {
 	r.t.Helper()
@@ -135,13 +57,6 @@ func (r *rig) dial() net.Conn {
 	conn.SetDeadline(time.Now().Add(deadline))
 	r.t.Cleanup(func() { conn.Close() })
 	return conn
-}
-
-func bodies(b engine.Batch) (list []string) {
-	for _, r := range b.Records {
-		list = append(list, r.Reject+r.Body)
-	}
-	return list
 }
 
 // finishing answers each batch as the engine would.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"dragonfly/engine"
+	test "dragonfly/test/rig"
 )
 
 // rig is an input that runs, and the engine behind it.
@@ -38,14 +39,7 @@ type rig struct {
 }
 
 func params(v engine.Values, scheme, address string, counters *engine.Counters) engine.Params {
-	all := engine.Values{}
-	for _, o := range Kind.Options {
-		all[o.Key] = o.Default
-	}
-	for key, value := range v {
-		all[key] = value
-	}
-	return engine.Params{Tag: "in", URI: scheme + "://" + address, Scheme: scheme, Address: address, Options: all, Log: slog.New(slog.DiscardHandler), Counter: counters.Of("input", "in")}
+	return engine.Params{Tag: "in", URI: scheme + "://" + address, Scheme: scheme, Address: address, Options: test.Values(Kind.Options, v), Log: slog.New(slog.DiscardHandler), Counter: counters.Of("input", "in")}
 }
 
 func start(t *testing.T, v engine.Values) *rig {

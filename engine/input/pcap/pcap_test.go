@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"dragonfly/engine"
+	"dragonfly/test/rig"
 )
 
 const captures = "../../../test/data/pcap/"
@@ -36,15 +37,8 @@ type row struct {
 }
 
 func newRow(t *testing.T, uri string, options engine.Values) *row {
-	values := engine.Values{}
-	for _, o := range Kind.Options {
-		values[o.Key] = o.Default
-	}
-	for k, v := range options {
-		values[k] = v
-	}
 	r := &row{t: t, counters: engine.NewCounters(), log: &bytes.Buffer{}, checkpoints: engine.NewCheckpoints()}
-	r.params = engine.Params{Tag: "cap", URI: "pcap://" + uri, Scheme: "pcap", Address: uri, Options: values, LogDir: t.TempDir(),
+	r.params = engine.Params{Tag: "cap", URI: "pcap://" + uri, Scheme: "pcap", Address: uri, Options: rig.Values(Kind.Options, options), LogDir: t.TempDir(),
 		Log: slog.New(slog.NewTextHandler(r.log, nil)), Checkpoints: r.checkpoints, Counter: r.counters.Of("input", "cap")}
 	return r
 }

@@ -41,6 +41,13 @@ func (in *input) run(ctx context.Context, emit engine.EmitFunc) error {
 	if in.cursor == "" {
 		return in.readOnce(ctx, emit)
 	}
+	if in.removal != nil {
+		q, err := in.prepare(ctx)
+		if err != nil {
+			return err
+		}
+		return in.consumes(ctx, q, emit)
+	}
 	at, known := in.position(), false
 	for _, p := range in.checkpoints.Load(in.tag) {
 		if resumes(at, p) {
@@ -94,17 +101,17 @@ func (in *input) follows(ctx context.Context, q *query, cursor *engine.Cursor, n
 	tick := time.NewTicker(in.every)
 	defer tick.Stop()
 	for {
-		records, end, err := in.page(ctx, q, next)
+		p, err := in.page(ctx, q, next)
 		if err != nil {
 			return err
 		}
-		if len(records) > 0 {
-			b := engine.Batch{Origin: "sqlite://" + in.path, Records: records, Done: cursor.Track(end)}
+		if len(p.records) > 0 {
+			b := engine.Batch{Origin: "sqlite://" + in.path, Records: p.records, Done: cursor.Track(p.end)}
 			if err := emit(ctx, b); err != nil {
 				cursor.Untrack()
 				return err
 			}
-			next = end
+			next = p.end
 			continue
 		}
 		if !in.follow {
@@ -165,6 +172,13 @@ func (in *input) prepare(ctx context.Context) (*query, error) {
 	if in.cursor != "" {
 		list = append(list, "+"+column(in.cursor))
 	}
+	rows.Close()
+	if in.removal != nil {
+		if err := in.removable(ctx, names); err != nil {
+			return nil, err
+		}
+		list = append(list, "q."+in.removal.rowid)
+	}
 	for i, name := range names {
 		q.names = append(q.names, string(lazyjson.AppendQuoted(nil, name)))
 		list = append(list, "+"+column(name))
@@ -182,36 +196,56 @@ func (in *input) prepare(ctx context.Context) (*query, error) {
 	return q, nil
 }
 
-// page reads rows from the cursor next on, and returns where the next page begins. Rows with an equal cursor are in one page.
-func (in *input) page(ctx context.Context, q *query, next int64) (records []engine.Record, end int64, err error) {
+// page is what one query has read.
+type page struct {
+	records []engine.Record
+	keys    []rowKey // of the records, if they are to be removed
+	end     int64    // where the next page begins
+}
+
+// page reads rows from the cursor next on. Rows with an equal cursor are in one page. Rows that were emitted and are to be
+// removed are passed over.
+func (in *input) page(ctx context.Context, q *query, next int64) (p page, err error) {
 	rows, err := in.conn.QueryContext(ctx, q.text, next)
 	if err != nil {
-		return nil, 0, in.explain(err)
+		return p, in.explain(err)
 	}
 	defer rows.Close() // soon: a reader keeps the writer's WAL from being emptied
-	values, targets := room(len(q.names) + 1)
+	first := 1
+	if in.removal != nil {
+		first = 2
+	}
+	values, targets := room(len(q.names) + first)
 	size := 0
 	for rows.Next() {
 		if err := rows.Scan(targets...); err != nil {
-			return nil, 0, in.explain(err)
+			return page{}, in.explain(err)
 		}
 		at, err := in.cursorOf(values[0])
 		if err != nil {
-			return nil, 0, err
+			return page{}, err
 		}
-		if at >= end && (len(records) >= in.rows || size >= pageBytes) {
+		if at >= p.end && (len(p.records) >= in.rows || size >= pageBytes) {
 			break
 		}
-		if len(records) >= in.rows+maxTies {
-			return nil, 0, fmt.Errorf("sqlite %s: more than %d rows have the cursor %q = %d: choose a column that grows from row to row", in.path, maxTies, in.cursor, at)
+		if len(p.records) >= in.rows+maxTies {
+			return page{}, fmt.Errorf("sqlite %s: more than %d rows have the cursor %q = %d: choose a column that grows from row to row", in.path, maxTies, in.cursor, at)
 		}
-		body := q.record(values[1:])
-		records, size, end = append(records, engine.Record{Body: body, Offset: at}), size+len(body), at+1
+		p.end = at + 1
+		if in.removal != nil {
+			rowid := values[1].(int64)
+			if _, known := in.removal.rows[rowid]; known {
+				continue
+			}
+			p.keys = append(p.keys, rowKey{rowid, at})
+		}
+		body := q.record(values[first:])
+		p.records, size = append(p.records, engine.Record{Body: body, Offset: at}), size+len(body)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, 0, in.explain(err)
+		return page{}, in.explain(err)
 	}
-	return records, end, nil
+	return p, nil
 }
 
 // readOnce emits all rows of a query without a cursor.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ var Kind = engine.InputKind{
 		{Key: "follow", Type: engine.Bool, Default: true, Doc: "Wait for further rows. false ends behind the last row that is there."},
 		{Key: "every", Type: engine.Duration, Default: time.Second, Min: 0.01, Max: 86400, Doc: "How often to look for new rows."},
 		{Key: "start", Type: engine.String, Default: "beginning", Enum: []string{"beginning", "end"}, Doc: "Where to begin when there is no checkpoint: with the first row, or behind the last."},
+		{Key: "remove", Type: engine.Bool, Default: false, Doc: "Remove rows from the table when all their events are finished; needs table. What is in the table is then what is not read yet, there is no checkpoint, and rows may appear anywhere in it. Rows that are finished and not yet removed when the process is killed come again. Nobody else may remove rows or put others in their place. The file does not shrink: SQLite uses the room again."},
 		{Key: "rows", Type: engine.Int, Default: int64(500), Min: 1, Max: 100000, Doc: "Rows to read at a time; together they are limited to 8 MiB."},
 	},
 	New: New,
@@ -53,6 +55,8 @@ type input struct {
 	rows        int
 	checkpoints *engine.Checkpoints
 	log         *slog.Logger
+	removal     *removal      // nil: rows stay
+	removed     *atomic.Int64 // rows
 
 	mu   sync.Mutex // of what follows
 	db   *sql.DB
@@ -76,6 +80,12 @@ func New(p engine.Params) (engine.Input, error) {
 	o := p.Options
 	in := &input{tag: p.Tag, table: o.String("table"), query: strings.TrimRight(strings.TrimSpace(o.String("query")), "; \t\n"), cursor: o.String("cursor"), body: o.String("body"),
 		follow: o.Bool("follow"), every: o.Duration("every"), atEnd: o.String("start") == "end", rows: int(o.Int("rows")), checkpoints: p.Checkpoints, log: p.Log}
+	if o.Bool("remove") {
+		in.removal, in.removed = &removal{}, new(atomic.Int64)
+		if p.Counter != nil {
+			in.removed = p.Counter("rows_removed_total", "Rows removed because all their events were finished.")
+		}
+	}
 	values, err := url.ParseQuery(text)
 	for key := range values {
 		if key == "table" && in.table == "" {
@@ -105,6 +115,9 @@ func New(p engine.Params) (engine.Input, error) {
 	if word := strings.ToLower(strings.TrimLeft(in.query, "( \t\n")); in.query != "" && !strings.HasPrefix(word, "select") && !strings.HasPrefix(word, "with") && !strings.HasPrefix(word, "values") {
 		bad("query", "is %q, want a SELECT", in.query)
 	}
+	if in.removal != nil && (in.table == "" || in.atEnd) {
+		bad("remove", "is true, which needs table, and not start = \"end\"")
+	}
 	if in.cursor == "" {
 		in.follow = false
 		if in.atEnd {
@@ -131,7 +144,11 @@ func (in *input) Open(ctx context.Context) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", in.path)
 	}
-	db, err := sql.Open("sqlite", "file://"+(&url.URL{Path: in.path}).EscapedPath()+"?mode=ro&_pragma=busy_timeout(1000)&_pragma=query_only(1)&_pragma=temp_store(2)&_pragma=trusted_schema(0)")
+	mode := "?mode=ro&_pragma=query_only(1)"
+	if in.removal != nil {
+		mode = "?mode=rw"
+	}
+	db, err := sql.Open("sqlite", "file://"+(&url.URL{Path: in.path}).EscapedPath()+mode+"&_pragma=busy_timeout(1000)&_pragma=temp_store(2)&_pragma=trusted_schema(0)")
 	if err != nil {
 		return err
 	}
@@ -147,6 +164,9 @@ func (in *input) Open(ctx context.Context) error {
 		db.Close()
 		return in.explain(err)
 	}
+	if in.removal != nil && (in.file == nil || !os.SameFile(in.file, info)) {
+		in.removal.reset()
+	}
 	in.db, in.conn, in.file = db, conn, info
 	return nil
 }
@@ -158,7 +178,7 @@ func (in *input) Close() error {
 	if in.conn == nil {
 		return nil
 	}
-	err := errors.Join(in.conn.Close(), in.db.Close())
+	err := errors.Join(in.removeLast(), in.conn.Close(), in.db.Close())
 	in.conn, in.db = nil, nil
 	return err
 }
@@ -183,7 +203,13 @@ func (in *input) explain(err error) error {
 		text = "the database is damaged: `sqlite3 FILE .recover` saves what can be read"
 	case lib.SQLITE_NOTADB:
 		text = "the file is not an SQLite database: correct the uri"
+	case lib.SQLITE_FULL:
+		text = "there is no room: free space there"
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY:
+		if in.removal != nil {
+			text = "it cannot be written: remove = true needs the right to write to the file and its directory"
+			break
+		}
 		text = "it cannot be opened: with WAL the user of this process needs to write to its directory and to its -shm file (with -c DIR it can only be opened at the start)"
 	case lib.SQLITE_ERROR:
 		text = "correct table, query, cursor or body, or make what they name"
@@ -224,7 +250,7 @@ func (in *input) Paths() []engine.PathUse {
 	}
 	uses := []engine.PathUse{{Path: filepath.Dir(in.path)}, {Path: filepath.Dir(path)}}
 	for _, end := range []string{"-wal", "-shm"} {
-		if _, err := os.Stat(path + end); err == nil {
+		if _, err := os.Stat(path + end); err == nil || in.removal != nil {
 			return append(uses, engine.PathUse{Path: filepath.Dir(path), Access: engine.Write})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"dragonfly/engine"
+	test "dragonfly/test/rig"
 )
 
 // rig runs inputs over a database and keeps what they emit.
@@ -63,15 +65,9 @@ func (r *rig) input(set engine.Values) *input {
 }
 
 func (r *rig) try(set engine.Values) (engine.Input, error) {
-	v := engine.Values{}
-	for _, o := range Kind.Options {
-		v[o.Key] = o.Default
-	}
-	v["every"] = 10 * time.Millisecond
-	for key, value := range set {
-		v[key] = value
-	}
-	return New(engine.Params{Tag: "x", Address: r.path, Options: v, Checkpoints: r.points, Log: slog.New(slog.DiscardHandler)})
+	v := engine.Values{"every": 10 * time.Millisecond}
+	maps.Copy(v, set)
+	return New(engine.Params{Tag: "x", Address: r.path, Options: test.Values(Kind.Options, v), Checkpoints: r.points, Log: slog.New(slog.DiscardHandler)})
 }
 
 func (r *rig) emit(ctx context.Context, b engine.Batch) error {

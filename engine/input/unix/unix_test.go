@@ -2,85 +2,32 @@ package unix
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"dragonfly/engine"
+	test "dragonfly/test/rig"
 )
 
-// rig runs an input on a socket of its own and keeps what it emits.
+// rig runs an input on a socket of its own.
 type rig struct {
-	t       *testing.T
-	path    string
-	in      *input
-	counted atomic.Int64
-	cancel  context.CancelFunc
-	ended   chan error
-	emitted chan engine.Record
-	gate    chan struct{} // emit waits until it is closed; nil lets all pass
+	*test.Input
+	t    *testing.T
+	path string
+	in   *input
 }
 
 func newRig(t *testing.T, clients int64) *rig {
-	r := &rig{t: t, path: filepath.Join(t.TempDir(), "s"), emitted: make(chan engine.Record, 1<<17)}
-	in, err := New(engine.Params{Tag: "eve", Address: r.path, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Options: engine.Values{"mode": "0660", "max_line": int64(1 << 20), "max_clients": clients},
-		Counter: func(string, string) *atomic.Int64 { return &r.counted }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.in = in.(*input)
-	if err := r.in.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func (r *rig) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel, r.ended = cancel, make(chan error, 1)
-	go func() { r.ended <- r.in.Run(ctx, r.emit) }()
-}
-
-func (r *rig) emit(ctx context.Context, b engine.Batch) error {
-	if r.gate != nil {
-		select {
-		case <-r.gate:
-		case <-ctx.Done():
-		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	for _, rec := range b.Records {
-		r.emitted <- rec
-	}
-	return nil
-}
-
-func (r *rig) stop() {
-	r.t.Helper()
-	r.cancel()
-	select {
-	case err := <-r.ended:
-		if err != nil {
-			r.t.Error(err)
-		}
-	case <-time.After(10 * time.Second):
-		r.t.Fatal("does not end with its context")
-	}
-	if err := r.in.Close(); err != nil {
-		r.t.Error(err)
-	}
+	path := filepath.Join(t.TempDir(), "s")
+	r := test.NewInput(t, Kind, "unix://"+path, engine.Values{"max_clients": clients})
+	return &rig{r, t, path, r.In.(*input)}
 }
 
 func (r *rig) dial() *net.UnixConn {
@@ -97,13 +44,8 @@ func (r *rig) dial() *net.UnixConn {
 func (r *rig) want(bodies ...string) {
 	r.t.Helper()
 	var got []string
-	for range bodies {
-		select {
-		case rec := <-r.emitted:
-			got = append(got, rec.Body)
-		case <-time.After(10 * time.Second):
-			r.t.Fatalf("got %q, want %q", got, bodies)
-		}
+	for _, rec := range r.Records(len(bodies)) {
+		got = append(got, rec.Body)
 	}
 	slices.Sort(got)
 	slices.Sort(bodies)
@@ -114,14 +56,14 @@ func (r *rig) want(bodies ...string) {
 
 func TestUnixServesSeveralClients(t *testing.T) {
 	r := newRig(t, 64)
-	r.start()
+	r.Start()
 	a, b := r.dial(), r.dial()
 	io.WriteString(a, `{"a":`)
 	io.WriteString(b, "{\"b\":1}\n{\"b\":2}\r\n")
 	r.want(`{"b":1}`, `{"b":2}`)
 	io.WriteString(a, "1}\n")
 	r.want(`{"a":1}`)
-	r.stop()
+	r.Close()
 	if _, err := os.Lstat(r.path); err == nil {
 		t.Error("the socket file is still there")
 	}
@@ -129,12 +71,12 @@ func TestUnixServesSeveralClients(t *testing.T) {
 
 func TestUnixTakesThePartialLineOfAClientThatGoes(t *testing.T) {
 	r := newRig(t, 64)
-	r.start()
+	r.Start()
 	c := r.dial()
 	io.WriteString(c, "{\"a\":1}\n{\"b\":")
 	c.Close()
 	r.want(`{"a":1}`, `{"b":`)
-	r.stop()
+	r.Close()
 }
 
 func TestUnixSeparatesGluedEvents(t *testing.T) {
@@ -157,12 +99,12 @@ func TestUnixSeparatesGluedEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, 64)
-			r.start()
+			r.Start()
 			io.WriteString(r.dial(), "{\"first\":1}\n"+c.line+"\n{\"last\":1}\n")
 			r.want(append(c.want, `{"first":1}`, `{"last":1}`)...)
-			r.stop()
-			if want := int64(len(c.want) - 1); r.counted.Load() != want {
-				t.Errorf("counted %d, want %d", r.counted.Load(), want)
+			r.Close()
+			if want := int64(len(c.want) - 1); r.Count(t, "lines_resynchronised_total") != want {
+				t.Errorf("counted %d, want %d", r.Count(t, "lines_resynchronised_total"), want)
 			}
 		})
 	}
@@ -170,7 +112,7 @@ func TestUnixSeparatesGluedEvents(t *testing.T) {
 
 func TestUnixLetsFurtherClientsWait(t *testing.T) {
 	r := newRig(t, 1)
-	r.start()
+	r.Start()
 	a := r.dial()
 	io.WriteString(a, "a\n")
 	r.want("a")
@@ -178,36 +120,36 @@ func TestUnixLetsFurtherClientsWait(t *testing.T) {
 	io.WriteString(b, "b\n")
 	a.Close()
 	r.want("b")
-	r.stop()
+	r.Close()
 }
 
 // A fault of accept must not leave the clients that are there alone with a listener that is deaf.
 func TestUnixGoesOnAfterAFaultOfAccept(t *testing.T) {
 	r := newRig(t, 64)
-	r.start()
+	r.Start()
 	a := r.dial()
 	io.WriteString(a, "a\n")
 	r.want("a")
 	r.in.listener.SetDeadline(time.Unix(1, 0)) // accept fails
 	select {
-	case err := <-r.ended:
+	case err := <-r.Ended():
 		if err == nil {
 			t.Error("got no error")
 		}
-		r.start() // as the engine does
+		r.Start() // as the engine does
 	case <-time.After(time.Second): // or it has gone on by itself
 	}
 	r.in.listener.SetDeadline(time.Time{})
 	io.WriteString(r.dial(), "b\n")
 	r.want("b")
-	r.stop()
+	r.Close()
 }
 
 // What a client has sent when the engine stops under a full pipeline is still delivered.
 func TestUnixDeliversWhatWasSentWhenItStops(t *testing.T) {
 	r := newRig(t, 64)
-	r.gate = make(chan struct{})
-	r.start()
+	r.Gate = make(chan struct{})
+	r.Start()
 	c := r.dial()
 	var want []string
 	for i := range 1000 {
@@ -215,15 +157,14 @@ func TestUnixDeliversWhatWasSentWhenItStops(t *testing.T) {
 	}
 	io.WriteString(c, strings.Join(want, "\n")+"\n")
 	io.WriteString(c, `{"partial":1}`)
-	r.cancel()
-	close(r.gate) // the pipeline gets free while it drains
+	r.Cancel()
+	close(r.Gate) // the pipeline gets free while it drains
 	r.want(append(want, `{"partial":1}`)...)
-	r.stop()
+	r.Close()
 }
 
 func TestUnixSetsPermissions(t *testing.T) {
 	r := newRig(t, 64)
-	defer r.in.Close()
 	if info, err := os.Lstat(r.path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("got %v, %v", info.Mode(), err)
 	}

@@ -18,70 +18,21 @@ import (
 	"time"
 
 	"dragonfly/engine"
+	test "dragonfly/test/rig"
 )
 
-// rig runs an input on a socket of its own and keeps what it emits.
+// rig runs an input on a socket of its own.
 type rig struct {
+	*test.Input
 	t       *testing.T
 	path    string
-	in      engine.Input
-	dropped atomic.Int64
-	log     bytes.Buffer
-	cancel  context.CancelFunc
-	ended   chan error
-	emitted chan []engine.Record
-	gate    chan struct{} // emit takes a token first; nil lets all pass
+	dropped *atomic.Int64
 }
 
 func newRig(t *testing.T, queue int64) *rig {
-	r := &rig{t: t, path: filepath.Join(t.TempDir(), "s"), emitted: make(chan []engine.Record, 1<<16)}
-	in, err := New(engine.Params{Tag: "eve", Address: r.path, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
-		Options: engine.Values{"mode": "0660", "buffer": int64(8 << 20), "max_datagram": int64(64 << 10), "queue": queue, "queue_bytes": int64(64 << 20)},
-		Counter: func(string, string) *atomic.Int64 { return &r.dropped }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.in = in
-	if err := in.(engine.Opener).Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func (r *rig) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel, r.ended = cancel, make(chan error, 1)
-	go func() { r.ended <- r.in.Run(ctx, r.emit) }()
-}
-
-func (r *rig) emit(ctx context.Context, b engine.Batch) error {
-	if r.gate != nil {
-		select {
-		case <-r.gate:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	r.emitted <- append([]engine.Record{}, b.Records...)
-	return nil
-}
-
-func (r *rig) stop() {
-	r.t.Helper()
-	r.cancel()
-	if err := <-r.ended; err != nil {
-		r.t.Error(err)
-	}
-}
-
-func (r *rig) close() {
-	r.t.Helper()
-	if err := r.in.(engine.Closer).Close(); err != nil {
-		r.t.Error(err)
-	}
+	path := filepath.Join(t.TempDir(), "s")
+	r := test.NewInput(t, Kind, "unixgram://"+path, engine.Values{"buffer": int64(8 << 20), "max_datagram": int64(64 << 10), "queue": queue})
+	return &rig{r, t, path, r.Counters["datagrams_dropped_total"]}
 }
 
 func (r *rig) dial() *net.UnixConn {
@@ -95,30 +46,16 @@ func (r *rig) dial() *net.UnixConn {
 	return c
 }
 
-// next returns n records.
-func (r *rig) next(n int) (records []engine.Record) {
-	r.t.Helper()
-	for len(records) < n {
-		select {
-		case batch := <-r.emitted:
-			records = append(records, batch...)
-		case <-time.After(10 * time.Second):
-			r.t.Fatalf("got %d records, want %d", len(records), n)
-		}
-	}
-	return records
-}
-
 func TestUnixgramReceives(t *testing.T) {
 	r := newRig(t, 100)
-	r.start()
+	r.Start()
 	c := r.dial()
 	for _, d := range []string{`{"a":1}`, "{\"b\":2}\n", "{\"c\":3}\r\n\n{\"d\":4}\n", "\n", strings.Repeat("x", 70_000), strings.Repeat("y", 64<<10)} {
 		if _, err := io.WriteString(c, d); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got := r.next(6)
+	got := r.Records(6)
 	for i, want := range []string{`{"a":1}`, `{"b":2}`, `{"c":3}`, `{"d":4}`} {
 		if got[i].Body != want || got[i].Offset != -1 || got[i].Reject != "" {
 			t.Errorf("got %+v, want %s", got[i], want)
@@ -130,8 +67,7 @@ func TestUnixgramReceives(t *testing.T) {
 	if got[5].Reject != "" || len(got[5].Body) != 64<<10 {
 		t.Errorf("got %s with %d bytes", got[5].Reject, len(got[5].Body))
 	}
-	r.stop()
-	r.close()
+	r.Close()
 	if _, err := os.Lstat(r.path); err == nil {
 		t.Error("the socket file is still there")
 	}
@@ -147,20 +83,19 @@ func TestUnixgramDrainsBeforeItRuns(t *testing.T) {
 			t.Fatalf("datagram %d: %v", i, err)
 		}
 	}
-	r.start()
-	for i, rec := range r.next(2000) {
+	r.Start()
+	for i, rec := range r.Records(2000) {
 		if want := fmt.Sprintf(`{"n":%d}`, i); rec.Body != want {
 			t.Fatalf("got %s, want %s", rec.Body, want)
 		}
 	}
-	r.stop()
-	r.close()
+	r.Close()
 }
 
 func TestUnixgramCountsWhatTheQueueCannotHold(t *testing.T) {
 	r := newRig(t, 10)
-	r.gate = make(chan struct{})
-	r.start()
+	r.Gate = make(chan struct{})
+	r.Start()
 	c := r.dial()
 	const sent = 1000
 	for i := range sent {
@@ -168,33 +103,32 @@ func TestUnixgramCountsWhatTheQueueCannotHold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	close(r.gate) // the pipeline is free again
+	close(r.Gate) // the pipeline is free again
 	var got int64
 	deadline := time.After(10 * time.Second)
 	for got+r.dropped.Load() < sent {
 		select {
-		case b := <-r.emitted:
-			got += int64(len(b))
+		case b := <-r.Emitted:
+			got += int64(len(b.Records))
 		case <-time.After(time.Millisecond):
 		case <-deadline:
 			t.Fatalf("received %d + dropped %d of %d", got, r.dropped.Load(), sent)
 		}
 	}
-	r.stop()
-	r.close()
+	r.Close()
 	if r.dropped.Load() == 0 || got+r.dropped.Load() != sent {
 		t.Errorf("received %d + dropped %d, want %d together", got, r.dropped.Load(), sent)
 	}
-	if n := strings.Count(r.log.String(), "are lost"); n < 1 || n > 2 {
-		t.Errorf("told %d times:\n%s", n, r.log.String())
+	if n := r.Log.Count("are lost"); n < 1 || n > 2 {
+		t.Errorf("told %d times:\n%s", n, r.Log.String())
 	}
 }
 
 // What was received when the engine stops under a full pipeline is delivered or counted.
 func TestUnixgramAccountsForEverythingWhenItStops(t *testing.T) {
 	r := newRig(t, 5000)
-	r.gate = make(chan struct{}, 2)
-	r.start()
+	r.Gate = make(chan struct{}, 2)
+	r.Start()
 	c := r.dial()
 	const sent = 1000
 	for i := range sent {
@@ -202,19 +136,15 @@ func TestUnixgramAccountsForEverythingWhenItStops(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.gate <- struct{}{}
-	got := int64(len(r.next(1)))
+	r.Gate <- struct{}{}
+	got := int64(len(r.Records(1)))
 	go func() { // the pipeline gets free while it drains
 		for range 100 {
-			r.gate <- struct{}{}
+			r.Gate <- struct{}{}
 		}
 	}()
-	r.stop()
-	r.close()
-	close(r.emitted)
-	for b := range r.emitted {
-		got += int64(len(b))
-	}
+	r.Close()
+	got += int64(len(r.Left()))
 	if got+r.dropped.Load() != sent {
 		t.Errorf("received %d + dropped %d, want %d together", got, r.dropped.Load(), sent)
 	}
@@ -232,10 +162,10 @@ func TestUnixgramCountsWhatIsLeftAtTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(r.in.(*input).ring) < 50 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Second); len(r.In.(*input).ring) < 50 && time.Now().Before(deadline); {
 		runtime.Gosched()
 	}
-	r.close()
+	r.Close()
 	if r.dropped.Load() != 50 {
 		t.Errorf("counted %d, want 50", r.dropped.Load())
 	}
@@ -243,30 +173,29 @@ func TestUnixgramCountsWhatIsLeftAtTheEnd(t *testing.T) {
 
 func TestUnixgramStaysBoundBetweenRuns(t *testing.T) {
 	r := newRig(t, 5000)
-	r.start()
+	r.Start()
 	c := r.dial()
 	io.WriteString(c, "1")
-	r.next(1)
-	r.stop()
+	r.Records(1)
+	r.Stop()
 	io.WriteString(c, "2")
-	r.start()
+	r.Start()
 	io.WriteString(c, "3")
-	if got := r.next(2); got[0].Body != "2" || got[1].Body != "3" {
+	if got := r.Records(2); got[0].Body != "2" || got[1].Body != "3" {
 		t.Errorf("got %+v", got)
 	}
-	r.stop()
-	r.close()
+	r.Close()
 }
 
 func TestUnixgramSaysThatTheKernelsQueueIsShort(t *testing.T) {
 	r := newRig(t, 10)
-	defer r.close()
+	defer r.Close()
 	text, err := os.ReadFile("/proc/sys/net/unix/max_dgram_qlen")
 	if err != nil {
 		t.Skip(err)
 	}
 	short := len(strings.TrimSpace(string(text))) < 3
-	if told := strings.Contains(r.log.String(), "net.unix.max_dgram_qlen"); told != short {
+	if told := strings.Contains(r.Log.String(), "net.unix.max_dgram_qlen"); told != short {
 		t.Errorf("max_dgram_qlen is %s, told is %v", text, told)
 	}
 }

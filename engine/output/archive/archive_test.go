@@ -18,44 +18,21 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
+	"dragonfly/test/rig"
 )
 
-// values returns the options of a row with their defaults.
-func values(set engine.Values) engine.Values {
-	v := engine.Values{}
-	for _, o := range Kind.Options {
-		v[o.Key] = o.Default
-	}
-	for key, value := range set {
-		v[key] = value
-	}
-	return v
-}
+func values(set engine.Values) engine.Values { return rig.Values(Kind.Options, set) }
 
-func open(t *testing.T, dir, address string, set engine.Values) (*output, *bytes.Buffer) {
+func open(t *testing.T, dir, address string, set engine.Values) (*output, *parts.Log) {
 	t.Helper()
-	log := &bytes.Buffer{}
-	out, err := New(engine.Params{Address: address, LogDir: dir, Options: values(set), Log: slog.New(slog.NewTextHandler(log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { out.Close() })
-	return out.(*output), log
+	out, row := rig.OpenOutput(t, Kind, "archive://"+filepath.Join(dir, address), set)
+	return out.(*output), &row.Log
 }
 
-func ev(format string, args ...any) engine.Event {
-	return engine.Event{Body: fmt.Sprintf(format, args...)}
-}
+func ev(format string, args ...any) engine.Event { return rig.Event(format, args...) }
 
-func write(t *testing.T, o *output, batch ...engine.Event) {
-	t.Helper()
-	if n, err := o.Write(t.Context(), batch); err != nil || n != len(batch) {
-		t.Fatalf("got %d of %d, %v", n, len(batch), err)
-	}
-}
+func write(t *testing.T, o *output, batch ...engine.Event) { t.Helper(); rig.Write(t, o, batch...) }
 
 // tree returns the files below dir with their unpacked content.
 func tree(t *testing.T, dir string) map[string]string {
@@ -295,11 +272,7 @@ func TestArchiveRefusesAFileOfAnotherRow(t *testing.T) {
 }
 
 func TestArchiveUndoesWhenTheDiskIsFull(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-		skip(t, "cannot mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	dir := parts.Tmpfs(t, "256k")
 	o, _ := open(t, dir, "{t}.json", nil)
 	t.Cleanup(func() { o.Close() })
 	pad := strings.Repeat("x", 1000)
@@ -334,15 +307,6 @@ func TestArchiveUndoesWhenTheDiskIsFull(t *testing.T) {
 	if lines != n*20 {
 		t.Errorf("%d lines, want %d", lines, n*20)
 	}
-}
-
-// skip skips a test that this machine cannot run; with CI=true that is a failure.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
 }
 
 func TestNewChecksTheRow(t *testing.T) {

@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
 )
 
 func open(t *testing.T, dir, address string, o engine.Values) *output {
@@ -160,14 +160,7 @@ func TestGzipIsReadableAfterEachBatch(t *testing.T) {
 
 // TestFullDiskCutsNoLine fills a small file system and frees it again: in the end each event is there once, whole.
 func TestFullDiskCutsNoLine(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("mounting a small file system: %v", err)
-		}
-		t.Skipf("mounting a small file system: %v", err)
-	}
-	defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	dir := parts.Tmpfs(t, "256k")
 	ballast := filepath.Join(dir, "ballast")
 	os.WriteFile(ballast, make([]byte, 150<<10), 0o644)
 	o := open(t, dir, "out.json", nil)

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -117,7 +118,7 @@ func (o *output) Open(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { s.SetDeadline(time.Unix(1, 0)) })()
 		if err := s.greet(&o.security); err != nil {
 			s.Close()
-			return fmt.Errorf("handshake with %s: %w", o.Address, err)
+			return fmt.Errorf("handshake with %s: %w", o.Address, peer.Refusal(err))
 		}
 	}
 	o.conn = s
@@ -254,8 +255,11 @@ func (o *output) message(c *chunk) ([]byte, error) {
 // await reads one ack.
 func (o *output) await() error {
 	b, err := o.conn.next()
+	if errors.Is(err, io.EOF) && o.TLS == nil {
+		return fmt.Errorf("%s closes the connection without an ack (it was stopped, or may want TLS or a shared key): %w", o.Address, err)
+	}
 	if err != nil {
-		return fmt.Errorf("waiting for the ack of %s: %w", o.Address, err)
+		return fmt.Errorf("waiting for the ack of %s: %w", o.Address, peer.Refusal(err))
 	}
 	if msgp.NextType(b) == msgp.ArrayType {
 		return fmt.Errorf("%s wants a shared key: set shared_key", o.Address)

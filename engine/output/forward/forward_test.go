@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"dragonfly/engine"
+	"dragonfly/test/rig"
 )
 
 // deadline of whatever a test waits for: the machine may be slow.
@@ -155,35 +155,11 @@ func (s *server) keep(m *protocol.PackedForwardMessage) error {
 
 func newOutput(t *testing.T, s *server, set engine.Values) engine.Output {
 	t.Helper()
-	options := engine.Values{}
-	for _, o := range Kind.Options {
-		if o.Default != nil {
-			options[o.Key] = o.Default
-		}
-	}
-	for k, v := range set {
-		options[k] = v
-	}
-	out, err := New(engine.Params{URI: "forward://" + s.l.Addr().String(), Scheme: "forward", Address: s.l.Addr().String(), Options: options, Dial: (&net.Dialer{}).DialContext,
-		Counter: func(string, string) *atomic.Int64 { return new(atomic.Int64) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { out.Close() })
+	out, _ := rig.NewOutput(t, Kind, "forward://"+s.l.Addr().String(), set)
 	return out
 }
 
-func events(t *testing.T, list ...string) (batch []engine.Event) {
-	t.Helper()
-	for _, s := range list {
-		ev, err := engine.NewEvent(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch = append(batch, ev)
-	}
-	return batch
-}
+func events(t *testing.T, list ...string) []engine.Event { t.Helper(); return rig.Events(t, list...) }
 
 func (s *server) next() string {
 	s.t.Helper()

@@ -50,6 +50,9 @@ var Kind = engine.OutputKind{
 		{Key: "row_group", Type: engine.Int, Default: int64(122880), Min: 1, Max: 1e7, Doc: "Rows of a row group."},
 		{Key: "compress", Type: engine.String, Default: "zstd", Enum: []string{"zstd", "snappy", "gzip", "none"}, Doc: "What pages are compressed with."},
 		{Key: "fsync", Type: engine.String, Default: "never", Enum: []string{"never", "batch"}, Doc: "Whether each batch is on the disk before it is acked. Complete files always are."},
+		{Key: "keep_age", Type: engine.Duration, Max: 86400 * 36600, Doc: "Remove files that were made longer ago; 0 never."},
+		{Key: "keep_size", Type: engine.Bytes, Max: 1 << 60, Doc: "Remove the files that were made first while all together are larger; 0 never. Only files that this row's partition can have made count, and go; directories that become empty go with them."},
+		{Key: "prune_every", Type: engine.Duration, Default: time.Minute, Min: 0.01, Max: 86400, Doc: "How often keep_age and keep_size are looked at."},
 		{Key: "mode", Type: engine.String, Default: "0640", Doc: "Permissions of new files, octal. Directories can be listed by whom their files can be read."},
 	},
 	New: New,
@@ -76,7 +79,9 @@ type output struct {
 	places    []int // of columns, and behind them of eventColumn, in a row of the schema
 	options   []parquet.WriterOption
 
-	files, nulls *atomic.Int64
+	keep retention
+
+	files, nulls, pruned *atomic.Int64
 
 	root *os.Root
 	wake chan struct{} // 1 token: there may be something to do
@@ -116,6 +121,12 @@ func New(p engine.Params) (engine.Output, error) {
 	if err := o.header().check(); err != nil {
 		bad("partition", "%v", err)
 	}
+	o.keep = retention{age: p.Options.Duration("keep_age"), size: p.Options.Int("keep_size"), every: p.Options.Duration("prune_every")}
+	if len(problems) == 0 {
+		if err := o.keep.names(o.partition, o.missing); err != nil {
+			bad("partition", "%v", err)
+		}
+	}
 	mode, err := files.Mode(p.Options.String("mode"))
 	if err != nil {
 		problems = append(problems, err)
@@ -131,10 +142,11 @@ func New(p engine.Params) (engine.Output, error) {
 	} else if !o.event && len(o.columns) == 0 {
 		bad("columns", "is empty and event = false: nothing of an event would be kept")
 	}
-	o.files, o.nulls = new(atomic.Int64), new(atomic.Int64)
+	o.files, o.nulls, o.pruned = new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)
 	if p.Counter != nil {
 		o.files = p.Counter("parquet_files_total", "Parquet files completed")
 		o.nulls = p.Counter("untyped_values_total", "values that a column's type could not hold: null")
+		o.pruned = p.Counter("pruned_files_total", "files removed because of keep_age and keep_size")
 	}
 	if len(problems) == 0 {
 		o.makeSchema()
@@ -254,9 +266,9 @@ func (o *output) Reopen() error {
 	return nil
 }
 
-// tend makes files of sealed segments, and seals one that is old.
+// tend makes files of sealed segments, seals one that is old, and removes old files.
 func (o *output) tend(ctx context.Context) {
-	tick := time.NewTicker(min(max(o.every/8, 10*time.Millisecond), time.Second))
+	tick := time.NewTicker(max(min(o.every/8, o.keep.pause(), time.Second), 10*time.Millisecond))
 	defer tick.Stop()
 	var tried time.Time
 	for {
@@ -278,6 +290,7 @@ func (o *output) tend(ctx context.Context) {
 			o.convertAll(ctx)
 			tried = time.Now()
 		}
+		o.prune(ctx)
 	}
 }
 

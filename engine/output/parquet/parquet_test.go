@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,61 +18,21 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
+	"dragonfly/test/rig"
 )
 
-func values(set engine.Values) engine.Values {
-	v := engine.Values{}
-	for _, o := range Kind.Options {
-		v[o.Key] = o.Default
-	}
-	for key, value := range set {
-		v[key] = value
-	}
-	return v
-}
+func values(set engine.Values) engine.Values { return rig.Values(Kind.Options, set) }
 
-// journal is a log that several goroutines write.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
-
-func open(t testing.TB, dir string, set engine.Values) (*output, *journal) {
+func open(t testing.TB, dir string, set engine.Values) (*output, *parts.Log) {
 	t.Helper()
-	log := &journal{}
-	out, err := New(engine.Params{Address: dir, Options: values(set), Log: slog.New(slog.NewTextHandler(log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { out.Close() })
-	return out.(*output), log
+	out, row := rig.OpenOutput(t, Kind, "parquet://"+dir, set)
+	return out.(*output), &row.Log
 }
 
-func ev(format string, args ...any) engine.Event {
-	return engine.Event{Body: fmt.Sprintf(format, args...)}
-}
+func ev(format string, args ...any) engine.Event { return rig.Event(format, args...) }
 
-func write(t testing.TB, o *output, batch ...engine.Event) {
-	t.Helper()
-	if n, err := o.Write(t.Context(), batch); err != nil || n != len(batch) {
-		t.Fatalf("got %d of %d, %v", n, len(batch), err)
-	}
-}
+func write(t testing.TB, o *output, batch ...engine.Event) { t.Helper(); rig.Write(t, o, batch...) }
 
 // read returns the column event of all complete files below dir by partition.
 func read(t testing.TB, dir string) map[string][]string {
@@ -169,19 +127,7 @@ func TestParquetSealsByTimeAndSize(t *testing.T) {
 	}
 }
 
-// waitFor waits until a condition holds.
-func waitFor(t testing.TB, ok func() bool) {
-	t.Helper()
-	limit := time.Now().Add(time.Minute)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(limit) {
-			t.Fatal("it did not happen within a minute")
-		}
-		<-tick.C
-	}
-}
+func waitFor(t testing.TB, ok func() bool) { t.Helper(); parts.Until(t, "a condition", ok) }
 
 // crash ends an output as a kill does: what is in memory is gone, locks are released.
 func crash(o *output) {
@@ -278,11 +224,7 @@ func TestParquetSharesADirectory(t *testing.T) {
 }
 
 func TestParquetWaitsForSpace(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=512k"); err != nil {
-		skip(t, "cannot mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	dir := parts.Tmpfs(t, "512k")
 	o, log := open(t, dir, engine.Values{"partition": "", "segment_size": int64(60 << 10), "compress": "none"})
 	t.Cleanup(func() { o.Close() })
 	ballast := filepath.Join(dir, "ballast")
@@ -322,15 +264,6 @@ func TestParquetWaitsForSpace(t *testing.T) {
 	if len(hidden(t, dir)) != 0 {
 		t.Errorf("left %v\n%s", hidden(t, dir), log)
 	}
-}
-
-// skip skips a test that this machine cannot run; with CI=true that is a failure.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
 }
 
 // TestParquetIsReadByOthers needs DuckDB's module for Python, which Debian does not have; PYTHON names the interpreter.

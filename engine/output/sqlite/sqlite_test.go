@@ -16,58 +16,26 @@ import (
 	"time"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
+	"dragonfly/test/rig"
 )
 
-func values(set engine.Values) engine.Values {
-	v := engine.Values{}
-	for _, o := range Kind.Options {
-		v[o.Key] = o.Default
-	}
-	for key, value := range set {
-		v[key] = value
-	}
-	return v
-}
+func values(set engine.Values) engine.Values { return rig.Values(Kind.Options, set) }
 
 func open(t testing.TB, address string, set engine.Values) *output {
 	t.Helper()
-	out, err := New(engine.Params{Address: address, LogDir: "/nowhere", Options: values(set), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { out.Close() })
+	out, _ := rig.OpenOutput(t, Kind, "sqlite://"+address, set)
 	return out.(*output)
 }
 
-func ev(format string, args ...any) engine.Event {
-	return engine.Event{Body: fmt.Sprintf(format, args...)}
-}
+func ev(format string, args ...any) engine.Event { return rig.Event(format, args...) }
 
-func write(t testing.TB, o *output, batch ...engine.Event) {
-	t.Helper()
-	if n, err := o.Write(t.Context(), batch); err != nil || n != len(batch) {
-		t.Fatalf("got %d of %d, %v", n, len(batch), err)
-	}
-}
-
-// skip skips a test that this machine cannot run; with CI=true that is a failure.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
+func write(t testing.TB, o *output, batch ...engine.Event) { t.Helper(); rig.Write(t, o, batch...) }
 
 // ask runs SQL with the sqlite3 command, another implementation of the library than ours.
 func ask(t *testing.T, path, query string) string {
 	t.Helper()
-	if _, err := exec.LookPath("sqlite3"); err != nil {
-		skip(t, "sqlite3 is not installed")
-	}
+	parts.Needs(t, "sqlite3")
 	var text, fault bytes.Buffer
 	cmd := exec.Command("sqlite3", "-batch", "-init", "/dev/null", "-cmd", ".timeout 20000", path, query)
 	cmd.Stdout, cmd.Stderr = &text, &fault
@@ -316,11 +284,7 @@ func TestSQLiteSurvivesMovesAndDrops(t *testing.T) {
 }
 
 func TestSQLiteWaitsForSpace(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		skip(t, "cannot mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	dir := parts.Tmpfs(t, "1m")
 	path := filepath.Join(dir, "x.db")
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 500<<10), 0o600); err != nil {

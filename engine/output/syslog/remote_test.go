@@ -2,26 +2,21 @@ package syslog
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
+	"maps"
 	"net"
 	"os"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
+	"dragonfly/test/rig"
 )
 
 // deadline of whatever a test waits for: the machine may be slow.
@@ -30,36 +25,13 @@ const deadline = 60 * time.Second
 func newOutput(t *testing.T, scheme, address string, set engine.Values) engine.Output {
 	t.Helper()
 	kind := map[string]engine.OutputKind{"syslog+udp": UDPKind, "syslog+tcp": TCPKind, "syslog+tls": TLSKind}[scheme]
-	options := engine.Values{}
-	for _, o := range kind.Options {
-		if o.Default != nil {
-			options[o.Key] = o.Default
-		}
-	}
-	options["hostname"] = "ids"
-	for k, v := range set {
-		options[k] = v
-	}
-	out, err := kind.New(engine.Params{URI: scheme + "://" + address, Scheme: scheme, Address: address, Options: options, Read: os.ReadFile, Dial: (&net.Dialer{}).DialContext,
-		Counter: func(string, string) *atomic.Int64 { return new(atomic.Int64) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { out.Close() })
+	v := engine.Values{"hostname": "ids"}
+	maps.Copy(v, set)
+	out, _ := rig.NewOutput(t, kind, scheme+"://"+address, v)
 	return out
 }
 
-func events(t testing.TB, list ...string) (batch []engine.Event) {
-	t.Helper()
-	for _, s := range list {
-		ev, err := engine.NewEvent(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch = append(batch, ev)
-	}
-	return batch
-}
+func events(t testing.TB, list ...string) []engine.Event { t.Helper(); return rig.Events(t, list...) }
 
 const alert = `{"timestamp":"2026-11-21T10:00:00.123456+0100","flow_id":7,"event_type":"alert","src_ip":"192.0.2.1","src_port":1234,"dest_ip":"2001:db8::1","dest_port":80,"proto":"TCP",` +
 	`"alert":{"action":"blocked","gid":1,"signature_id":2000001,"rev":3,"signature":"a|b\\c=d","category":"x=y\\z\nnew|line","severity":2},"http":{"hostname":"h","url":"/?a=b"}}`
@@ -204,30 +176,10 @@ func TestDatagrams(t *testing.T) {
 	}
 }
 
-// authority makes a certificate for 127.0.0.1 that signs itself, and files of it.
-func authority(t *testing.T) (tls.Certificate, string, string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, _ := x509.MarshalPKCS8PrivateKey(key)
-	cert, private := t.TempDir()+"/cert", t.TempDir()+"/key"
-	os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
-	os.WriteFile(private, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, cert, private
-}
-
 func TestTLS(t *testing.T) {
-	pair, cert, key := authority(t)
-	pool := x509.NewCertPool()
-	text, _ := os.ReadFile(cert)
-	pool.AppendCertsFromPEM(text)
+	authority := parts.Certify(t, nil, "127.0.0.1", "localhost")
+	cert, key := authority.Write(t, t.TempDir(), "x")
+	pair := authority.Pair(t)
 	for _, c := range []struct {
 		name string
 		set  engine.Values

@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"dragonfly/engine/store"
+	"dragonfly/test/parts"
 )
 
 // TestServerThatIsKilled counts with 8 goroutines while the server is killed and started again.
 func TestServerThatIsKilled(t *testing.T) {
 	s := newServer(t, "--appendonly", "yes", "--appendfsync", "always")
-	var j journal
-	client := newClient(t, Options{Addrs: []string{s.addr}, Wait: 30 * time.Second, Timeout: 2 * time.Second, Log: j.log()})
+	var j parts.Log
+	client := newClient(t, Options{Addrs: []string{s.addr}, Wait: 30 * time.Second, Timeout: 2 * time.Second, Log: j.Logger()})
 	var issued, most atomic.Int64
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -52,14 +53,14 @@ func TestServerThatIsKilled(t *testing.T) {
 	}
 	for range 3 {
 		time.Sleep(500 * time.Millisecond)
-		s.kill()
+		s.Kill()
 		time.Sleep(300 * time.Millisecond)
-		s.start()
+		s.Start()
 	}
 	time.Sleep(500 * time.Millisecond)
 	close(stop)
 	wg.Wait()
-	n, _ := strconv.ParseInt(s.cli("GET", "n"), 10, 64)
+	n, _ := strconv.ParseInt(s.CLI("GET", "n"), 10, 64)
 	// at each kill each goroutine may have had a call of 5 in flight
 	if n < issued.Load() || n > issued.Load()+3*8*5 {
 		t.Errorf("the counter is %d after %d", n, issued.Load())
@@ -68,7 +69,7 @@ func TestServerThatIsKilled(t *testing.T) {
 	if d := time.Duration(most.Load()); d > 4*time.Second {
 		t.Errorf("a command took %v", d)
 	}
-	text := j.text()
+	text := j.String()
 	if away, again := strings.Count(text, "redis does not answer"), strings.Count(text, "redis answers again"); away < 3 || away > 6 || again != away {
 		t.Errorf("log:\n%s", text)
 	}
@@ -79,8 +80,8 @@ func TestServerThatIsKilled(t *testing.T) {
 	c := client.Session()
 	steps(t, c, "SET exact 0", "+OK")
 	for i := range 3 {
-		s.kill()
-		s.start()
+		s.Kill()
+		s.Start()
 		if got := do(c, "INCR", "exact"); got != fmt.Sprint(":", i+1) {
 			t.Errorf("got %s after %d", got, i)
 		}
@@ -92,7 +93,7 @@ func TestServerThatStays(t *testing.T) {
 	client := newClient(t, Options{Addrs: []string{s.addr}, Wait: time.Second, Timeout: 300 * time.Millisecond})
 	c := client.Session()
 	steps(t, c, "SET k v", "+OK")
-	s.kill()
+	s.Kill()
 	if took := within(t, 1500*time.Millisecond, "a command", func() {
 		if got := do(c, "GET", "k"); !strings.Contains(got, "error: redis "+s.addr) {
 			t.Errorf("got %s", got)
@@ -108,7 +109,7 @@ func TestServerThatStays(t *testing.T) {
 			do(c, "GET", "k")
 		}
 	})
-	s.start()
+	s.Start()
 	within(t, 500*time.Millisecond, "coming back", func() {
 		steps(t, c, "GET k", "nil")
 	})
@@ -123,7 +124,7 @@ func TestServerThatHangs(t *testing.T) {
 	client := newClient(t, Options{Addrs: []string{s.addr}, Wait: time.Second, Timeout: 300 * time.Millisecond})
 	c := client.Session()
 	steps(t, c, "SET k v", "+OK")
-	s.signal(syscall.SIGSTOP)
+	s.Signal(syscall.SIGSTOP)
 	within(t, 2*time.Second, "a command", func() { // one timeout, then Wait, then what a try takes
 		if got := do(c, "GET", "k"); !strings.Contains(got, "error: redis "+s.addr) {
 			t.Errorf("got %s", got)
@@ -134,7 +135,7 @@ func TestServerThatHangs(t *testing.T) {
 			do(c, "GET", "k")
 		}
 	})
-	s.signal(syscall.SIGCONT)
+	s.Signal(syscall.SIGCONT)
 	deadline := time.Now().Add(2 * time.Second)
 	for do(c, "GET", "k") != `"v"` {
 		if time.Now().After(deadline) {
@@ -142,14 +143,14 @@ func TestServerThatHangs(t *testing.T) {
 		}
 	}
 	// a short stop is waited for
-	s.signal(syscall.SIGSTOP)
-	time.AfterFunc(600*time.Millisecond, func() { s.signal(syscall.SIGCONT) })
+	s.Signal(syscall.SIGSTOP)
+	time.AfterFunc(600*time.Millisecond, func() { s.Signal(syscall.SIGCONT) })
 	steps(t, c, "GET k", `"v"`)
 }
 
 func TestCloseEndsWaits(t *testing.T) {
 	s := newServer(t)
-	gone := filepath.Join(s.dir, "nobody")
+	gone := filepath.Join(s.Dir, "nobody")
 	hung := newServer(t)
 	for name, f := range map[string]func() (*Client, []string){
 		"a server that is away": func() (*Client, []string) {
@@ -167,7 +168,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if strings.Contains(name, "hangs") {
-				hung.signal(syscall.SIGSTOP)
+				hung.Signal(syscall.SIGSTOP)
 			}
 			client, args := f()
 			got := make(chan string, 3)
@@ -216,17 +217,17 @@ func TestIdleConnections(t *testing.T) {
 			}
 			for range 5 {
 				fill()
-				s.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+				s.CLI("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 				use("CLIENT KILL")
 			}
 			fill()
-			s.cli("CONFIG", "SET", "timeout", "1")
+			s.CLI("CONFIG", "SET", "timeout", "1")
 			time.Sleep(2500 * time.Millisecond)
 			use("timeout 1")
-			s.cli("CONFIG", "SET", "timeout", "0")
+			s.CLI("CONFIG", "SET", "timeout", "0")
 			fill()
-			s.kill()
-			s.start()
+			s.Kill()
+			s.Start()
 			use("restart")
 		})
 	}
@@ -235,11 +236,11 @@ func TestIdleConnections(t *testing.T) {
 // TestReadOnly makes the server a replica, as after a failover behind one address: its connections are given up.
 func TestReadOnly(t *testing.T) {
 	s, master := newServer(t), newTCP(t)
-	c := s.client(10 * time.Second).Session()
+	c := s.client(t, 10*time.Second).Session()
 	steps(t, c, "SET k v", "+OK")
 	host, port, _ := net.SplitHostPort(master.addr)
-	s.cli("REPLICAOF", host, port)
-	time.AfterFunc(300*time.Millisecond, func() { s.cli("REPLICAOF", "NO", "ONE") })
+	s.CLI("REPLICAOF", host, port)
+	time.AfterFunc(300*time.Millisecond, func() { s.CLI("REPLICAOF", "NO", "ONE") })
 	steps(t, c, "SET k v", "+OK")
 }
 

@@ -15,17 +15,8 @@ import (
 	"time"
 
 	"dragonfly/engine/store"
+	"dragonfly/test/parts"
 )
-
-// until waits for a condition, 30 s at most.
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out: %s", what)
-		}
-	}
-}
 
 // newSentinels starts a master with a replica and three Sentinels.
 func newSentinels(t *testing.T) (master, replica *server, addrs []string) {
@@ -34,41 +25,37 @@ func newSentinels(t *testing.T) (master, replica *server, addrs []string) {
 	replica = newTCP(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
 	var sentinels []*server
 	for range 3 {
-		s := &server{t: t, dir: shortDir(t)}
-		p := freePort(t)
-		conf := filepath.Join(s.dir, "sentinel.conf")
+		dir, p := parts.ShortDir(t), parts.FreePort(t)
+		conf := filepath.Join(dir, "sentinel.conf")
 		text := fmt.Sprintf("port %s\nbind 127.0.0.1\nunixsocket %s/s\ndir %s\nsentinel monitor main %s %s 2\nsentinel down-after-milliseconds main 500\n"+
-			"sentinel failover-timeout main 3000\n", p, s.dir, s.dir, host, port)
+			"sentinel failover-timeout main 3000\n", p, dir, dir, host, port)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.args = []string{conf, "--sentinel"}
-		s.addr = "127.0.0.1:" + p
-		s.start()
+		s := &server{parts.StartRedis(t, dir, conf, "--sentinel"), "127.0.0.1:" + p}
 		sentinels = append(sentinels, s)
 		addrs = append(addrs, s.addr)
 	}
-	until(t, "the Sentinels know each other and the replica", func() bool {
+	parts.Until(t, "the Sentinels know each other and the replica", func() bool {
 		for _, s := range sentinels {
-			if out := s.cli("SENTINEL", "MASTER", "main"); !strings.Contains(out, "num-other-sentinels\n2") || !strings.Contains(out, "num-slaves\n1") {
+			if out := s.CLI("SENTINEL", "MASTER", "main"); !strings.Contains(out, "num-other-sentinels\n2") || !strings.Contains(out, "num-slaves\n1") {
 				return false
 			}
 		}
-		return strings.Contains(replica.cli("INFO", "replication"), "master_link_status:up")
+		return strings.Contains(replica.CLI("INFO", "replication"), "master_link_status:up")
 	})
 	return master, replica, addrs
 }
 
 func TestSentinel(t *testing.T) {
-	needs(t, "redis-server")
 	master, replica, addrs := newSentinels(t)
 	client := newClient(t, Options{Addrs: addrs, Master: "main", Wait: 30 * time.Second, Timeout: time.Second})
 	c := client.Session()
 	steps(t, c, "SET k v", "+OK", "GET k", `"v"`)
-	if got := master.cli("GET", "k"); got != "v" {
+	if got := master.CLI("GET", "k"); got != "v" {
 		t.Errorf("the master has %s", got)
 	}
-	until(t, "the replica has it", func() bool { return replica.cli("GET", "k") == "v" })
+	parts.Until(t, "the replica has it", func() bool { return replica.CLI("GET", "k") == "v" })
 	var issued atomic.Int64
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -90,19 +77,19 @@ func TestSentinel(t *testing.T) {
 		})
 	}
 	time.Sleep(100 * time.Millisecond)
-	master.kill()
-	until(t, "the replica is the master", func() bool { return strings.Contains(replica.cli("ROLE"), "master") })
+	master.Kill()
+	parts.Until(t, "the replica is the master", func() bool { return strings.Contains(replica.CLI("ROLE"), "master") })
 	before := issued.Load()
-	until(t, "commands go on", func() bool { return issued.Load() > before+100 })
+	parts.Until(t, "commands go on", func() bool { return issued.Load() > before+100 })
 	close(stop)
 	wg.Wait()
 	steps(t, c, "GET k", `"v"`, "SET k w", "+OK")
-	if got := replica.cli("GET", "k"); got != "w" {
+	if got := replica.CLI("GET", "k"); got != "w" {
 		t.Errorf("the new master has %s", got)
 	}
 	// the old master comes back, as a replica, and nobody writes to it
-	master.start()
-	until(t, "the old master is a replica", func() bool { return strings.Contains(master.cli("ROLE"), "slave") })
+	master.Start()
+	parts.Until(t, "the old master is a replica", func() bool { return strings.Contains(master.CLI("ROLE"), "slave") })
 	for i := range 50 {
 		if got := do(client.Session(), "SET", fmt.Sprint("n", i), "1"); got != "+OK" {
 			t.Fatalf("got %s", got)
@@ -126,8 +113,6 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T, tlsDir string) *cluster {
-	needs(t, "redis-server")
-	needs(t, "redis-cli")
 	cl := &cluster{t: t}
 	for range 3 {
 		args := []string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"}
@@ -135,27 +120,27 @@ func newCluster(t *testing.T, tlsDir string) *cluster {
 		if tlsDir == "" {
 			s = newTCP(t, args...)
 		} else {
-			port := freePort(t)
-			s = newServer(t, append(args, "--tls-port", port, "--bind", "127.0.0.1", "--tls-cert-file", tlsDir+"/cert.pem", "--tls-key-file", tlsDir+"/key.pem",
+			port := parts.FreePort(t)
+			s = newServer(t, append(args, "--tls-port", port, "--bind", "127.0.0.1", "--tls-cert-file", tlsDir+"/cert.pem", "--tls-key-file", tlsDir+"/cert.key",
 				"--tls-ca-cert-file", tlsDir+"/ca.pem", "--tls-auth-clients", "no", "--tls-cluster", "yes")...)
 			s.addr = "127.0.0.1:" + port
 		}
 		cl.nodes = append(cl.nodes, s)
 	}
 	for i, s := range cl.nodes {
-		s.cli("CONFIG", "SET", "cluster-require-full-coverage", "yes")
-		s.cli("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
+		s.CLI("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+		s.CLI("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
 		from, to := 16384*i/3, 16384*(i+1)/3-1
-		s.cli("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(from), strconv.Itoa(to))
-		cl.ids = append(cl.ids, s.cli("CLUSTER", "MYID"))
+		s.CLI("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(from), strconv.Itoa(to))
+		cl.ids = append(cl.ids, s.CLI("CLUSTER", "MYID"))
 	}
 	for _, s := range cl.nodes[1:] {
 		host, port, _ := net.SplitHostPort(s.addr)
-		cl.nodes[0].cli("CLUSTER", "MEET", host, port)
+		cl.nodes[0].CLI("CLUSTER", "MEET", host, port)
 	}
-	until(t, "the cluster is up", func() bool {
+	parts.Until(t, "the cluster is up", func() bool {
 		for _, s := range cl.nodes {
-			if info := s.cli("CLUSTER", "INFO"); !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3") {
+			if info := s.CLI("CLUSTER", "INFO"); !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3") {
 				return false
 			}
 		}
@@ -174,21 +159,21 @@ func (cl *cluster) addrs() []string {
 
 // move migrates a slot, key by key.
 func (cl *cluster) move(slot string, from, to int, pause time.Duration) {
-	cl.nodes[to].cli("CLUSTER", "SETSLOT", slot, "IMPORTING", cl.ids[from])
-	cl.nodes[from].cli("CLUSTER", "SETSLOT", slot, "MIGRATING", cl.ids[to])
+	cl.nodes[to].CLI("CLUSTER", "SETSLOT", slot, "IMPORTING", cl.ids[from])
+	cl.nodes[from].CLI("CLUSTER", "SETSLOT", slot, "MIGRATING", cl.ids[to])
 	host, port, _ := net.SplitHostPort(cl.nodes[to].addr)
 	time.Sleep(pause)
 	for {
-		key := cl.nodes[from].cli("CLUSTER", "GETKEYSINSLOT", slot, "1")
+		key := cl.nodes[from].CLI("CLUSTER", "GETKEYSINSLOT", slot, "1")
 		if key == "" {
 			break
 		}
-		cl.nodes[from].cli("MIGRATE", host, port, key, "0", "5000")
+		cl.nodes[from].CLI("MIGRATE", host, port, key, "0", "5000")
 		time.Sleep(pause)
 	}
-	cl.nodes[to].cli("CLUSTER", "SETSLOT", slot, "NODE", cl.ids[to])
+	cl.nodes[to].CLI("CLUSTER", "SETSLOT", slot, "NODE", cl.ids[to])
 	time.Sleep(pause)
-	cl.nodes[from].cli("CLUSTER", "SETSLOT", slot, "NODE", cl.ids[to])
+	cl.nodes[from].CLI("CLUSTER", "SETSLOT", slot, "NODE", cl.ids[to])
 }
 
 func TestCluster(t *testing.T) {
@@ -219,7 +204,7 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	for i, s := range cl.nodes {
-		if size, _ := strconv.Atoi(s.cli("DBSIZE")); size < n/6 {
+		if size, _ := strconv.Atoi(s.CLI("DBSIZE")); size < n/6 {
 			t.Errorf("node %d has %d keys", i, size)
 		}
 	}
@@ -248,7 +233,7 @@ func TestSlotIsMoved(t *testing.T) {
 	client := newClient(t, Options{Addrs: cl.addrs(), Cluster: true, Wait: 20 * time.Second, Timeout: 2 * time.Second})
 	keys := []string{"{m}a", "{m}b", "{m}c", "{m}new"} // one slot; the last is made while it moves
 	var counts [4]atomic.Int64
-	slot := cl.nodes[0].cli("CLUSTER", "KEYSLOT", "{m}")
+	slot := cl.nodes[0].CLI("CLUSTER", "KEYSLOT", "{m}")
 	owner := 0
 	for n, _ := strconv.Atoi(slot); n >= 16384*(owner+1)/3; {
 		owner++
@@ -313,8 +298,8 @@ func TestClusterNodeIsKilled(t *testing.T) {
 	client := newClient(t, Options{Addrs: cl.addrs(), Cluster: true, Wait: 20 * time.Second, Timeout: time.Second})
 	c := client.Session()
 	steps(t, c, "SET a 1", "+OK", "SET b 1", "+OK", "SET c 1", "+OK")
-	cl.nodes[1].kill()
-	time.AfterFunc(1500*time.Millisecond, func() { cl.nodes[1].start() })
+	cl.nodes[1].Kill()
+	time.AfterFunc(1500*time.Millisecond, func() { cl.nodes[1].Start() })
 	for i := range 30 {
 		if got := do(c, "SET", fmt.Sprint("k", i), "1"); got != "+OK" {
 			t.Fatalf("%d: got %s", i, got)
@@ -330,14 +315,14 @@ func TestClusterNodeIsKilled(t *testing.T) {
 func TestClusterNodeThatStaysAway(t *testing.T) {
 	cl := newCluster(t, "")
 	for _, s := range cl.nodes {
-		s.cli("CONFIG", "SET", "cluster-require-full-coverage", "no")
+		s.CLI("CONFIG", "SET", "cluster-require-full-coverage", "no")
 	}
-	var j journal
-	client := newClient(t, Options{Addrs: cl.addrs(), Cluster: true, Wait: 2 * time.Second, Timeout: 300 * time.Millisecond, Log: j.log()})
+	var j parts.Log
+	client := newClient(t, Options{Addrs: cl.addrs(), Cluster: true, Wait: 2 * time.Second, Timeout: 300 * time.Millisecond, Log: j.Logger()})
 	key := func(node int) string {
 		for i := 0; ; i++ {
 			k := fmt.Sprint("k", i)
-			if slot, _ := strconv.Atoi(cl.nodes[0].cli("CLUSTER", "KEYSLOT", k)); slot*3/16384 == node {
+			if slot, _ := strconv.Atoi(cl.nodes[0].CLI("CLUSTER", "KEYSLOT", k)); slot*3/16384 == node {
 				return k
 			}
 		}
@@ -359,7 +344,7 @@ func TestClusterNodeThatStaysAway(t *testing.T) {
 			}
 		}
 	})
-	cl.nodes[1].signal(syscall.SIGSTOP)
+	cl.nodes[1].Signal(syscall.SIGSTOP)
 	got := ""
 	within(t, 6*time.Second, "a command to the dead node", func() { got = do(client.Session(), "SET", there, "1") })
 	close(stop)
@@ -367,15 +352,15 @@ func TestClusterNodeThatStaysAway(t *testing.T) {
 	if !strings.HasPrefix(got, "error: ") && !strings.HasPrefix(got, "-CLUSTERDOWN") {
 		t.Errorf("got %s", got)
 	}
-	if n := strings.Count(j.text(), "redis does not answer"); n != 1 {
-		t.Errorf("%d warnings:\n%s", n, j.text())
+	if n := strings.Count(j.String(), "redis does not answer"); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, j.String())
 	}
-	cl.nodes[1].signal(syscall.SIGCONT)
+	cl.nodes[1].Signal(syscall.SIGCONT)
 }
 
 func TestClusterOverTLS(t *testing.T) {
-	dir := shortDir(t)
-	pool := certificates(t, dir, nil, []net.IP{net.IPv4(127, 0, 0, 1)})
+	dir := parts.ShortDir(t)
+	pool := certificates(t, dir, "127.0.0.1")
 	cl := newCluster(t, dir)
 	c := newClient(t, Options{Addrs: cl.addrs(), Cluster: true, TLS: &tls.Config{RootCAs: pool}}).Session()
 	steps(t, c, "SET a 1", "+OK", "SET b 1", "+OK", "SET c 1", "+OK", "GET a", `"1"`)

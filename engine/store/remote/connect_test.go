@@ -4,17 +4,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"dragonfly/test/parts"
 )
 
 func TestUnixSocketAndTCP(t *testing.T) {
 	for _, s := range []*server{newServer(t), newTCP(t)} {
-		c := s.client(0).Session()
+		c := s.client(t, 0).Session()
 		steps(t, c, "SET k v", "+OK", "GET k", `"v"`, "INCR n", ":1", "GET missing", "nil")
-		if got := s.cli("GET", "k"); got != "v" {
+		if got := s.CLI("GET", "k"); got != "v" {
 			t.Errorf("%s: redis-cli got %q", s.addr, got)
 		}
 	}
@@ -61,7 +62,7 @@ func TestDatabase(t *testing.T) {
 	s := newServer(t, "--databases", "4")
 	two := newClient(t, Options{Addrs: []string{s.addr}, DB: 2})
 	steps(t, two.Session(), "SET k two", "+OK")
-	if got := s.cli("-n", "2", "GET", "k") + s.cli("EXISTS", "k"); got != "two0" {
+	if got := s.CLI("-n", "2", "GET", "k") + s.CLI("EXISTS", "k"); got != "two0" {
 		t.Errorf("got %s", got)
 	}
 	within(t, time.Second, "a wrong database", func() {
@@ -76,18 +77,18 @@ func TestDatabase(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	dir := shortDir(t)
-	pool := certificates(t, dir, []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
-	port := freePort(t)
-	s := newServer(t, "--tls-port", port, "--bind", "127.0.0.1", "--tls-cert-file", dir+"/cert.pem", "--tls-key-file", dir+"/key.pem",
+	dir := parts.ShortDir(t)
+	pool := certificates(t, dir, "localhost", "127.0.0.1")
+	port := parts.FreePort(t)
+	s := newServer(t, "--tls-port", port, "--bind", "127.0.0.1", "--tls-cert-file", dir+"/cert.pem", "--tls-key-file", dir+"/cert.key",
 		"--tls-ca-cert-file", dir+"/ca.pem", "--tls-auth-clients", "no")
 	addr := "127.0.0.1:" + port
 	c := newClient(t, Options{Addrs: []string{addr}, TLS: &tls.Config{RootCAs: pool}})
 	steps(t, c.Session(), "SET k v", "+OK", "GET k", `"v"`)
 	steps(t, newClient(t, Options{Addrs: []string{"localhost:" + port}, TLS: &tls.Config{RootCAs: pool}}).Session(), "GET k", `"v"`)
 
-	other := certificates(t, shortDir(t), []string{"localhost"}, nil)
-	elsewhere := certificates(t, shortDir(t), []string{"redis.example"}, nil)
+	other := certificates(t, parts.ShortDir(t), "localhost")
+	elsewhere := certificates(t, parts.ShortDir(t), "redis.example")
 	for name, o := range map[string]Options{
 		"another authority": {TLS: &tls.Config{RootCAs: other}},
 		"no authority":      {TLS: &tls.Config{RootCAs: x509.NewCertPool()}},
@@ -110,7 +111,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	// idle connections that the server closed are not seen, even without patience
-	s.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	s.CLI("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	steps(t, c.Session(), "GET k", `"v"`)
 }
 

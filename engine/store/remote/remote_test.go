@@ -15,7 +15,7 @@ func words(s string) []string { return strings.Fields(s) }
 
 func TestReplies(t *testing.T) {
 	s := newServer(t)
-	c := s.client(0).Session()
+	c := s.client(t, 0).Session()
 	big := strings.Repeat("0123456789", 1<<20)
 	for _, tc := range []struct {
 		args []string
@@ -53,7 +53,7 @@ func TestReplies(t *testing.T) {
 
 func TestPipelines(t *testing.T) {
 	s := newServer(t)
-	c := s.client(0).Session()
+	c := s.client(t, 0).Session()
 	for _, n := range []int{0, 1, 2, 10_000, 20_001} {
 		commands := make([][]string, n)
 		for i := range commands {
@@ -94,7 +94,7 @@ func TestTransactionsStayOnTheirConnection(t *testing.T) {
 			}
 			tx := client.Session()
 			steps(t, tx, "MULTI", "+OK", "SET clean 1", "+QUEUED")
-			s.cli("INCR", "w")
+			s.CLI("INCR", "w")
 			if got := do(tx, "EXEC"); got != "[+OK]" {
 				t.Fatalf("%s: a transaction got %s: somebody's WATCH is still there", what, got)
 			}
@@ -105,7 +105,7 @@ func TestTransactionsStayOnTheirConnection(t *testing.T) {
 	steps(t, a, "EXEC", "[:1]", "GET n", `"1"`)
 	clean("EXEC")
 	steps(t, a, "WATCH w", "+OK")
-	s.cli("INCR", "w")
+	s.CLI("INCR", "w")
 	steps(t, a, "MULTI", "+OK", "INCR n", "+QUEUED", "EXEC", "nil", "GET n", `"1"`)
 	clean("EXEC that failed")
 	steps(t, a, "WATCH w", "+OK", "UNWATCH", "+OK")
@@ -145,7 +145,7 @@ func TestTransactionsStayOnTheirConnection(t *testing.T) {
 		clean(fmt.Sprint(open))
 		a = client.Session()
 	}
-	if got := s.cli("GET", "n"); got != "2" {
+	if got := s.CLI("GET", "n"); got != "2" {
 		t.Errorf("n is %s, want 2", got)
 	}
 	// eight sessions that watch and change the same key
@@ -175,14 +175,14 @@ func TestTransactionsStayOnTheirConnection(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := s.cli("GET", "sum"); got != "400" {
+	if got := s.CLI("GET", "sum"); got != "400" {
 		t.Errorf("sum is %s, want 400", got)
 	}
 }
 
 func TestRefusedCommands(t *testing.T) {
 	s := newServer(t)
-	c := s.client(time.Minute).Session()
+	c := s.client(t, time.Minute).Session()
 	for _, line := range []string{"SELECT 1", "SUBSCRIBE a", "PSUBSCRIBE a", "MONITOR", "QUIT", "AUTH x", "HELLO 3", "RESET", "SHUTDOWN", "SYNC", "PSYNC ? -1", "CLIENT REPLY OFF", "client reply skip", "CLIENT TRACKING ON"} {
 		within(t, time.Second, line, func() {
 			if got := do(c, words(line)...); !strings.HasPrefix(got, "-ERR ") || !strings.Contains(got, "not possible on shared connections: ") {
@@ -217,10 +217,10 @@ func TestBlockingCommands(t *testing.T) {
 		"MULTI", "+OK", "BLPOP k 0", "+QUEUED", "EXEC", "[nil]")
 	var pushed sync.WaitGroup
 	pushed.Go(func() {
-		for !strings.Contains(s.cli("CLIENT", "LIST"), "cmd=blpop") {
+		for !strings.Contains(s.CLI("CLIENT", "LIST"), "cmd=blpop") {
 			time.Sleep(time.Millisecond)
 		}
-		s.cli("RPUSH", "k", "v")
+		s.CLI("RPUSH", "k", "v")
 	})
 	steps(t, c, "BLPOP k 0.9", `["k" "v"]`)
 	pushed.Wait()
@@ -228,7 +228,7 @@ func TestBlockingCommands(t *testing.T) {
 
 func BenchmarkIncr(b *testing.B) {
 	s := newServer(b)
-	c := s.client(0).Session()
+	c := s.client(b, 0).Session()
 	b.Run("one", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

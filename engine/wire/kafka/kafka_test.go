@@ -2,16 +2,10 @@ package kafka_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,6 +21,7 @@ import (
 	"dragonfly/engine"
 	"dragonfly/engine/wire/kafka"
 	test "dragonfly/engine/wire/kafka/kafkatest"
+	"dragonfly/test/parts"
 )
 
 // connect tries the options of a row, and what it takes to use the connection.
@@ -159,27 +154,8 @@ func TestTLS(t *testing.T) {
 
 // certificate makes one for broker.test that signs itself.
 func certificate(t *testing.T) (files map[string][]byte, pair tls.Certificate, pool *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker.test"}, DNSNames: []string{"broker.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files = map[string][]byte{"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})}
-	if pair, err = tls.X509KeyPair(files["cert.pem"], files["key.pem"]); err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AppendCertsFromPEM(files["cert.pem"])
-	return files, pair, pool
+	c := parts.Certify(t, nil, "broker.test")
+	return map[string][]byte{"cert.pem": c.Cert, "key.pem": c.Key}, c.Pair(t), c.Pool()
 }
 
 // TestConnectEndsWithItsContext although nobody answers.

@@ -94,7 +94,7 @@ func (s *Server) shake(ctx context.Context, t *tls.Conn) error {
 	case errors.As(err, &record):
 		return fmt.Errorf("%s does not talk TLS: %w", s.Address, err)
 	case err != nil:
-		return fmt.Errorf("TLS with %s: %w", s.Address, err)
+		return fmt.Errorf("TLS with %s: %w", s.Address, Refusal(err))
 	case !s.Silent:
 		return nil
 	}
@@ -105,6 +105,15 @@ func (s *Server) shake(ctx context.Context, t *tls.Conn) error {
 		return fmt.Errorf("%s refuses us after the TLS handshake (it may want a client certificate: tls_cert, tls_key): %w", s.Address, err)
 	}
 	return nil
+}
+
+// Refusal adds the remedy to an error by which a server refuses us with TLS. Since TLS 1.3 that comes with the first read behind
+// the handshake. Other errors stay as they are.
+func Refusal(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return fmt.Errorf("it refuses us (it may want a client certificate: tls_cert, tls_key): %w", err)
+	}
+	return err
 }
 
 // Ports is what an output with this server answers as engine.PortUser.

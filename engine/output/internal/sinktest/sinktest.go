@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"dragonfly/engine"
+	"dragonfly/test/rig"
 )
 
 // Params is a row with the defaults of its kind. counters may be nil.
@@ -74,15 +75,7 @@ func Refused(t *testing.T, kind engine.OutputKind, uri string, options engine.Va
 // Events makes events of bodies.
 func Events(t *testing.T, bodies ...string) []engine.Event {
 	t.Helper()
-	var list []engine.Event
-	for _, body := range bodies {
-		ev, err := engine.NewEvent(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, ev)
-	}
-	return list
+	return rig.Events(t, bodies...)
 }
 
 // Outcome is what became of events.

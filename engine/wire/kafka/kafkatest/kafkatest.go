@@ -2,12 +2,10 @@
 package kafkatest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -19,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"dragonfly/engine"
+	"dragonfly/test/parts"
+	"dragonfly/test/rig"
 )
 
 // Deadline is how long a test waits for what must come.
@@ -45,35 +45,12 @@ type Row struct {
 }
 
 // Log keeps what is logged.
-type Log struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *Log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
+type Log = parts.Log
 
 // Params returns the row with the defaults of options.
 func (r *Row) Params(options []engine.Option) engine.Params {
-	values := engine.Values{}
-	for _, o := range options {
-		values[o.Key] = o.Default
-	}
-	for k, v := range r.Options {
-		values[k] = v
-	}
-	return engine.Params{Tag: "k", URI: "kafka://" + r.Address, Scheme: "kafka", Address: r.Address, Options: values,
-		Log:  slog.New(slog.NewTextHandler(&r.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	return engine.Params{Tag: "k", URI: "kafka://" + r.Address, Scheme: "kafka", Address: r.Address, Options: rig.Values(options, r.Options),
+		Log:  r.Log.Logger(),
 		Dial: (&net.Dialer{}).DialContext,
 		Read: func(path string) ([]byte, error) {
 			if b, ok := r.Files[path]; ok {
