@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"engine/packet":       {"dragonfly/engine/packet", "github.com/gopacket/", "github.com/klauspost/compress/"},
 	"engine/wire":         {"dragonfly/engine", "dragonfly/engine/wire", "github.com/"},
 	"engine/app":          {"dragonfly/engine/packet", "dragonfly/engine/lazyjson", "golang.org/x/crypto/", "golang.org/x/net/http2/hpack"},
-	"engine/flow":         {"dragonfly/engine/packet", "dragonfly/engine/app", "dragonfly/engine/flow/", "dragonfly/engine/communityid"},
+	"engine/flow":         {"dragonfly/engine/packet", "dragonfly/engine/app", "dragonfly/engine/flow/", "dragonfly/engine/communityid", "golang.org/x/sys/unix"},
 	"engine/input":        {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/input/lines", "dragonfly/engine/input/internal/", "dragonfly/engine/wire", "dragonfly/engine/packet", "dragonfly/engine/packet/", "dragonfly/engine/flow", "dragonfly/engine/app", "github.com/", "golang.org/", "modernc.org/", "dragonfly/engine/wire/"},
 	"engine/output":       {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/output/internal/", "dragonfly/engine/wire", "github.com/", "golang.org/", "modernc.org/", "dragonfly/engine/wire/"},
 	"engine/sketch":       {},
