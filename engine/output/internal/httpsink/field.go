@@ -52,6 +52,9 @@ func Time(ev *engine.Event, path string) (at time.Time, ok bool) {
 	if !ok {
 		return time.Now().UTC(), false
 	}
+	if at, ok := eveTime(text); ok {
+		return at, true
+	}
 	for _, layout := range []string{"2006-01-02T15:04:05.999999999-0700", time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
 		if at, err := time.Parse(layout, text); err == nil && inRange(at) {
 			return at.UTC(), true
@@ -61,6 +64,16 @@ func Time(ev *engine.Event, path string) (at time.Time, ok bool) {
 		return at, true
 	}
 	return time.Now().UTC(), false
+}
+
+// eveTime reads EVE's timestamps, "2026-11-21T16:53:57.123456+0000", as those of RFC 3339, for which time.Parse has a quick way.
+func eveTime(text string) (time.Time, bool) {
+	n := len(text)
+	if n < 25 || n > 40 || text[n-5] != '+' && text[n-5] != '-' || text[n-3] == ':' {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, text[:n-2]+":"+text[n-2:])
+	return at.UTC(), err == nil && inRange(at)
 }
 
 // inRange reports whether the time has nanoseconds since 1970 in 64 bits.
@@ -142,6 +155,26 @@ func (t *Template) Fixed() bool {
 		}
 	}
 	return true
+}
+
+// Lasts returns how long the text of a template is the same for all events, from a multiple of this since 1970 on; 0 if fields
+// are in it.
+func (t *Template) Lasts() time.Duration {
+	lasts := 24 * time.Hour
+	for _, p := range t.parts {
+		switch {
+		case p.field != "":
+			return 0
+		case !t.dated || p.text[0] != '%':
+		case p.text[1] == 'H':
+			lasts = min(lasts, time.Hour)
+		case p.text[1] == 'M':
+			lasts = min(lasts, time.Minute)
+		case p.text[1] == 'S':
+			lasts = min(lasts, time.Second)
+		}
+	}
+	return lasts
 }
 
 // Fill returns the text for an event. at is its time; missing stands for fields that it has not.

@@ -61,6 +61,10 @@ func TestTimes(t *testing.T) {
 	for text, want := range map[string]string{
 		`"2026-11-20T18:31:59.886695+0100"`: "2026-11-20T17:31:59.886695Z",
 		`"2026-11-20T18:31:59.123456789Z"`:  "2026-11-20T18:31:59.123456789Z",
+		`"2026-11-20T18:31:59-1130"`:        "2026-11-21T06:01:59Z",
+		`"2026-11-20T18:31:59+01:00"`:       "2026-11-20T17:31:59Z",
+		`"2026-11-20T18:31:59.5+0a00"`:      "",
+		`"2026-13-20T18:31:59.886695+0100"`: "",
 		`"2026-11-20 18:31:59"`:             "2026-11-20T18:31:59Z",
 		`1607337893.205884`:                 "2020-12-07T10:44:53.205884Z",
 		`1607337893`:                        "2020-12-07T10:44:53Z",
@@ -90,6 +94,11 @@ func TestTemplates(t *testing.T) {
 	tp, err := NewTemplate("%Y.%m.%d-%H%M%S-%j-%y-%G.%V-%F-%%-{n}", true)
 	if got := tp.Fill(ev, at, ""); err != nil || got != "2027.01.02-030405-002-27-2026.53-2027-01-02-%-1.50" {
 		t.Error(got, err)
+	}
+	for text, want := range map[string]time.Duration{"x": 24 * time.Hour, "%Y-%j": 24 * time.Hour, "%F %H": time.Hour, "%H%M": time.Minute, "%S%H": time.Second, "%%S": 24 * time.Hour, "%S-{n}": 0} {
+		if tp, err := NewTemplate(text, true); err != nil || tp.Lasts() != want {
+			t.Errorf("%q: lasts %v, %v, want %v", text, tp.Lasts(), err, want)
+		}
 	}
 	for _, text := range []string{"{", "{}", "{a", "{a{b}", "%Q", "100%"} {
 		if _, err := NewTemplate(text, true); err == nil {
