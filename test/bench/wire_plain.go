@@ -342,9 +342,9 @@ func plainArchive(in *feed, at string) error {
 	files := map[string]*os.File{}
 	parts := map[string][]byte{}
 	err := in.each(func(batch []string) error {
+		day := time.Now().UTC().Format("2006-01-02") // the corpus is of hundreds of days, a sensor's events are of one
 		for _, line := range batch {
-			at, _ := time.Parse("2006-01-02T15:04:05.999999999-0700", text(line, "timestamp"))
-			name := text(line, "event_type") + "/" + at.UTC().Format("2006-01-02") + ".json"
+			name := text(line, "event_type") + "/" + day + ".json"
 			parts[name] = append(append(parts[name], line...), '\n')
 		}
 		for name, part := range parts {

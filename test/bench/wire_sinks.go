@@ -196,7 +196,7 @@ func readChunk(b []byte, unzip *gzip.Reader) (count int64, id string, err error)
 	return count, id, err
 }
 
-// bulkTable and its columns are what both clients fill.
+// sqliteColumns are the columns that the output has by default, and the plain client too.
 const sqliteColumns = `"timestamp","event_type","src_ip","src_port","dest_ip","dest_port","proto","app_proto","flow_id","community_id"`
 
 func startSQLite(name string) func(dir string) (*rig, error) {
@@ -282,7 +282,7 @@ func startNATS(dir string) (*rig, error) {
 
 func startArchive(dir string) (*rig, error) {
 	at := filepath.Join(dir, "archive")
-	return &rig{uri: "archive://" + at + "/{event_type}/%Y-%m-%d.json", at: at, stop: func() {}, reset: func() error { return os.RemoveAll(at) },
+	return &rig{uri: "archive://" + at + "/{event_type}/%Y-%m-%d.json", options: `time = "arrival", `, at: at, stop: func() {}, reset: func() error { return os.RemoveAll(at) },
 		count: func() (n int64, err error) {
 			return n, filepath.WalkDir(at, func(path string, d os.DirEntry, err error) error {
 				if err != nil || d.IsDir() {

@@ -47,7 +47,7 @@ var wires = []wire{
 	{"nats://, JetStream in memory", "nats", "nats.go, PublishMsgAsync with ids, windows of 1024", 0, startNATS},
 	{"syslog+tcp://", "syslog", "a write of 1024 messages", 0, startSyslog},
 	{"forward://, gzip, acks", "forward", "fluent-forward-go, encoding/json", 0, startForward},
-	{"archive://, file per event_type and day", "archive", "a write per file and 1024 lines", 0, startArchive},
+	{"archive://, file per event_type and day of arrival", "archive", "a write per file and 1024 lines", 0, startArchive},
 	{"parquet://, 11 columns, zstd", "parquet", "parquet-go, one file, values found by the same means", 0, startParquet},
 }
 
