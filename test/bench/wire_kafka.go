@@ -101,7 +101,7 @@ func kafkaTopicReady(address string) (sarama.Client, error) {
 		client.Close()
 		last = err
 	}
-	return nil, fmt.Errorf("Kafka at %s does not work: %w", address, last)
+	return nil, fmt.Errorf("broker at %s: %w", address, last)
 }
 
 func freeAddresses() (a, b string, err error) {
