@@ -3,13 +3,13 @@ module dragonfly
 go 1.26.0
 
 require (
-	github.com/IBM/fluent-forward-go v0.4.0 // tests of forward only: an implementation of the protocol that is not ours
+	github.com/IBM/fluent-forward-go v0.4.0 // tests of forward, and test/bench: an implementation of the protocol that is not ours
 	github.com/IBM/sarama v1.61.1 // kafka: the first with cooperative rebalancing; its retry of batches is not used, see engine/output/kafka
 	github.com/fsnotify/fsnotify v1.10.1 // tail: notifications of the kernel; nxadm/tail loses lines under rotation, see README
 	github.com/gaissmai/bart v0.30.0 // net: longest-prefix match in 10-20 ns
 	github.com/klauspost/compress v1.20.3 // captures, input file, HTTP: gzip, zstd
 	github.com/landlock-lsm/go-landlock v0.11.0 // cmd/dragonfly: confinement by the kernel, of all threads
-	github.com/nats-io/nats-server/v2 v2.15.2 // test/queues only: a real server within the tests
+	github.com/nats-io/nats-server/v2 v2.15.2 // test/queues and test/bench only: a real server within the tests
 	github.com/nats-io/nats.go v1.55.0 // nats://: the client of the makers; its jetstream package has pull consumers with in-progress acks
 	github.com/nats-io/nkeys v0.4.16 // nats://: seeds of nkeys, credentials
 	github.com/nats-io/nuid v1.0.1 // nats://: ids of messages, cheaper than crypto/rand
@@ -55,7 +55,7 @@ require (
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
-	google.golang.org/protobuf v1.34.2 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect; not older: with Go 1.26 those make the linker keep all exported methods, 11 MB
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
 	modernc.org/libc v1.75.7 // indirect
 	modernc.org/mathutil v1.7.1 // indirect

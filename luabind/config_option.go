@@ -196,7 +196,7 @@ func parseQuantity(t engine.OptionType, s string) (float64, bool) {
 	return 0, false
 }
 
-// list converts "a" or {"a", "b"}.
+// list converts "a", {"a", "b"}, or {} for none.
 func (c *config) list(v lua.LValue) (any, string) {
 	const want = `a string or a list of strings, such as {"src_ip", "dest_ip"}`
 	if s, ok := v.(lua.LString); ok {
@@ -210,7 +210,7 @@ func (c *config) list(v lua.LValue) (any, string) {
 	if !ok {
 		return nil, want
 	}
-	var list []string
+	list := []string{}
 	for i := 1; i <= t.MaxN(); i++ {
 		s, ok := t.RawGetInt(i).(lua.LString)
 		if !ok {
@@ -218,7 +218,7 @@ func (c *config) list(v lua.LValue) (any, string) {
 		}
 		list = append(list, string(s))
 	}
-	if len(list) == 0 {
+	if key, _ := t.Next(lua.LNil); len(list) == 0 && key != lua.LNil { // {src_ip = true}
 		return nil, want
 	}
 	return list, ""

@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"engine/store":        {"dragonfly/engine/durable", "dragonfly/engine/sketch", "dragonfly/engine/store", "github.com/redis/"},
 	"luabind":             {"dragonfly/engine", "dragonfly/engine/lazyjson", "dragonfly/engine/sketch", "dragonfly/engine/domain", "dragonfly/engine/model", "dragonfly/engine/store", "github.com/", "golang.org/", "dragonfly/engine/communityid"},
 	"cmd":                 {"dragonfly/", "golang.org/", "github.com/landlock-lsm/"},
-	"test":                {"dragonfly/", "github.com/", "golang.org/"},
+	"test":                {"dragonfly/", "github.com/", "golang.org/", "modernc.org/"},
 	"engine/communityid":  {},
 	"engine/wire/redis":   {"dragonfly/engine", "dragonfly/engine/wire", "dragonfly/engine/store/remote", "github.com/redis/"},
 	"engine/wire/nats":    {"dragonfly/engine", "dragonfly/engine/wire", "github.com/nats-io/"},

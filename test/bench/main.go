@@ -21,9 +21,14 @@ import (
 var (
 	lines   = flag.Int("n", 300_000, "events")
 	rounds  = flag.Int("rounds", 5, "runs of each, in turn")
-	only    = flag.String("only", "", "letters of the workloads, k for what safety costs, p for packets, s for Redis and the store; all if empty")
+	only    = flag.String("only", "", "letters of the workloads, k for what safety costs, p for packets, s for Redis and the store, w for wires; all if empty")
 	out     = flag.String("o", "test/bench/RESULTS.md", "file for the results; - is standard output")
 	program = flag.String("bin", "bin/dragonfly", "the program")
+
+	onlyWires = flag.String("wires", "", "regular expression of the wires that are measured, by uri")
+	plain     = flag.String("plain", "", "be this plain client: for the program's own use")
+	plainAt   = flag.String("at", "", "where it sends to")
+	plainIn   = flag.String("in", "", "what it sends")
 )
 
 // workload is one pipeline: the analyzers behind a filter that passes everything on, and the same work for LuaJIT.
@@ -69,7 +74,11 @@ type figures struct {
 
 func main() {
 	flag.Parse()
-	if err := run(); err != nil {
+	do := run
+	if *plain != "" {
+		do = runPlain
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -137,6 +146,16 @@ func run() error {
 	if *only == "" || strings.Contains(*only, "s") {
 		if err := storeBench(&report, dir, bin); err != nil {
 			return fmt.Errorf("store: %w", err)
+		}
+	}
+	if *only == "" || strings.Contains(*only, "w") {
+		input := filepath.Join(dir, "in.json")
+		n, _, err := inflate(corpora[len(corpora)-1], input, *lines)
+		if err == nil {
+			err = wireBench(&report, dir, bin, input, n)
+		}
+		if err != nil {
+			return fmt.Errorf("wires: %w", err)
 		}
 	}
 	if *out == "-" {

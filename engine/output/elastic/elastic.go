@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"dragonfly/engine"
 	"dragonfly/engine/lazyjson"
@@ -40,9 +41,11 @@ type output struct {
 	httpsink.Sink
 	url       *url.URL
 	index     *template.Namer
-	id        *template.Namer // nil: none, or hash
+	names     map[string][]byte // of indexes, quoted, by what index makes
+	id        *template.Namer   // nil: none, or hash
 	hash      bool
 	action    string
+	verb      []byte // action
 	timeField string
 	stamp     bool
 	twice     *atomic.Int64
@@ -55,7 +58,7 @@ func New(p engine.Params) (engine.Output, error) {
 	v := p.Options
 	client, err := httpsink.New(p, httpsink.Setup{Port: 9200, Answer: 64 << 20})
 	errs := []error{err}
-	o := &output{Sink: httpsink.Sink{Client: client}, action: v.String("action"), timeField: v.String("time_field"), stamp: v.Bool("add_timestamp"),
+	o := &output{Sink: httpsink.Sink{Client: client}, action: v.String("action"), timeField: v.String("time_field"), stamp: v.Bool("add_timestamp"), verb: []byte(v.String("action")),
 		twice: p.Counter("documents_there_already_total", "Events whose id was in the index already: they count as delivered.")}
 	o.Bulk = httpsink.Bulk{Size: int(v.Int("bulk_size")), Bytes: v.Int("bulk_bytes"), Send: o.send, Check: check}
 	errs = append(errs, o.setIndex(v.String("index")))
@@ -91,8 +94,25 @@ func (o *output) setIndex(text string) error {
 	if sample := short.At(&engine.Event{Body: "{}"}, time.Now()); sample == "" || indexName(sample) != sample {
 		return &engine.ConfigError{Key: "index", Msg: fmt.Sprintf("%q is no name of an index: it must be in lower case, without \\ / * ? \" < > | # : , and spaces, and not begin with - _ +", text)}
 	}
-	o.index = t
+	o.index, o.names = t, map[string][]byte{}
 	return nil
+}
+
+// mostNames is how many names of indexes are remembered.
+const mostNames = 1000
+
+// appendIndex appends the name of an event's index, quoted.
+func (o *output) appendIndex(dst []byte, ev *engine.Event, at time.Time) []byte {
+	text := o.index.At(ev, at)
+	name := o.names[text]
+	if name == nil {
+		if len(o.names) == mostNames {
+			clear(o.names)
+		}
+		name = lazyjson.AppendQuoted(nil, indexName(text))
+		o.names[text] = name
+	}
+	return append(dst, name...)
 }
 
 // indexName replaces what the name of an index may not have.
@@ -147,13 +167,9 @@ func (o *output) send(ctx context.Context, events []engine.Event) (int, []error,
 // appendDocument appends the two lines of an event.
 func (o *output) appendDocument(dst []byte, ev *engine.Event) []byte {
 	at, known := httpsink.Time(ev, o.timeField)
-	dst = append(dst, `{"`+o.action+`":{"_index":`...)
-	dst = lazyjson.AppendQuoted(dst, indexName(o.index.At(ev, at)))
-	if id := o.idOf(ev); id != "" {
-		dst = append(dst, `,"_id":`...)
-		dst = lazyjson.AppendQuoted(dst, id)
-	}
-	dst = append(dst, "}}\n"...)
+	dst = append(append(append(dst, `{"`...), o.action...), `":{"_index":`...)
+	dst = o.appendIndex(dst, ev, at)
+	dst = append(o.appendID(dst, ev), "}}\n"...)
 	if fields := httpsink.Fields(ev); o.stamp && known && lazyjson.Find(fields, ev.Body, "@timestamp") == nil {
 		_, rest, _ := strings.Cut(ev.Body, "{")
 		dst = append(dst, `{"@timestamp":"`...)
@@ -166,17 +182,21 @@ func (o *output) appendDocument(dst []byte, ev *engine.Event) []byte {
 	return append(dst, '\n')
 }
 
-// idOf returns the id of an event's document; "" leaves it to the server. It has 512 bytes at most.
-func (o *output) idOf(ev *engine.Event) string {
+// appendID appends the id of an event's document, unless it is left to the server. An id has 512 bytes at most.
+func (o *output) appendID(dst []byte, ev *engine.Event) []byte {
 	text := ev.Body
 	if !o.hash {
 		if o.id == nil {
-			return ""
+			return dst
 		}
-		if text = o.id.Of(ev); len(text) <= 512 && utf8.ValidString(text) {
-			return text
+		if text = o.id.Of(ev); text == "" {
+			return dst
+		}
+		if len(text) <= 512 && utf8.ValidString(text) {
+			return lazyjson.AppendQuoted(append(dst, `,"_id":`...), text)
 		}
 	}
-	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(text), len(text)))
+	dst = base64.RawURLEncoding.AppendEncode(append(dst, `,"_id":"`...), sum[:16])
+	return append(dst, '"')
 }

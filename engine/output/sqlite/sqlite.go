@@ -219,6 +219,8 @@ func (o *output) connect(ctx context.Context) error {
 		"PRAGMA auto_vacuum = INCREMENTAL",
 		"PRAGMA journal_mode = WAL",
 		"PRAGMA synchronous = " + sync,
+		"PRAGMA cache_size = -16384",       // KiB: indexes of what comes in any order, such as addresses. 100,000 events: 3.1 -> 2.6 s of CPU,
+		"PRAGMA wal_autocheckpoint = 4096", // pages: which are written back less often. half the time
 		"PRAGMA trusted_schema = OFF",
 		"CREATE TABLE IF NOT EXISTS dragonfly_probe (x); DROP TABLE dragonfly_probe", // it can be written, and -wal and -shm are there
 	} {
