@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,6 +34,7 @@ func build(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "%v: %s", err, text)
 		return 1
 	}
+	flag.Set("test.parallel", "8") // parallel tests wait most of the time; -parallel overrides it
 	return m.Run()
 }
 

@@ -1,0 +1,519 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/parquet-go/parquet-go"
+)
+
+// streamSink reads whole messages from connections, each of which it ends in good order: it lets the other side know, and reads
+// what that had written.
+type streamSink struct {
+	tally
+	t         *testing.T
+	network   string
+	address   string
+	next      func(r *bufio.Reader) (string, error) // reads a message
+	closeSide func(c net.Conn)                      // lets the other side know that no more is wanted
+	l         net.Listener
+	wg        sync.WaitGroup
+	mu        sync.Mutex
+	conns     map[net.Conn]bool
+	still     chan struct{} // while it is not closed nothing is read
+}
+
+func (s *streamSink) start() {
+	s.t.Helper()
+	l, err := net.Listen(s.network, s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.l, s.address, s.conns = l, l.Addr().String(), map[net.Conn]bool{}
+	s.wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.conns[c] = true
+			s.mu.Unlock()
+			s.wg.Go(func() { s.read(c) })
+		}
+	})
+}
+
+func (s *streamSink) read(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for {
+		s.mu.Lock()
+		still := s.still
+		s.mu.Unlock()
+		if still != nil {
+			<-still
+		}
+		text, err := s.next(r)
+		if err != nil { // a message that was cut comes again
+			return
+		}
+		s.add(idsIn(text)...)
+	}
+}
+
+func (s *streamSink) stop() {
+	s.l.Close()
+	s.mu.Lock()
+	for c := range s.conns {
+		s.closeSide(c)
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+func newStreamSink(t *testing.T, network, address string) *streamSink {
+	s := &streamSink{t: t, network: network, address: address, next: func(r *bufio.Reader) (string, error) { return r.ReadString('\n') },
+		closeSide: func(c net.Conn) {
+			if unix, ok := c.(*net.UnixConn); ok {
+				unix.CloseRead()
+				return
+			}
+			c.(*net.TCPConn).CloseWrite()
+		}}
+	s.start()
+	t.Cleanup(func() {
+		s.l.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.Close()
+		}
+	})
+	return s
+}
+
+func unixAway(t *testing.T) *outageSink {
+	s := newStreamSink(t, "unix", filepath.Join(socketDir(t), "s"))
+	return &outageSink{row: `{tag = "out", uri = "unix://` + s.address + `"}`, stop: s.stop, start: s.start, seen: s.seen}
+}
+
+func unixNotRead(t *testing.T) *outageSink {
+	s := newStreamSink(t, "unix", filepath.Join(socketDir(t), "s"))
+	release := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.still != nil {
+			close(s.still)
+			s.still = nil
+		}
+	}
+	t.Cleanup(release)
+	return &outageSink{row: `{tag = "out", uri = "unix://` + s.address + `", write_timeout = 60}`, silent: true, start: release, seen: s.seen,
+		stop: func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.still = make(chan struct{})
+		}}
+}
+
+// syslogAway is a server that takes octet counting.
+func syslogAway(t *testing.T) *outageSink {
+	s := newStreamSink(t, "tcp", "127.0.0.1:0")
+	s.next = func(r *bufio.Reader) (string, error) {
+		var n int
+		if _, err := fmt.Fscanf(r, "%d ", &n); err != nil {
+			return "", err
+		}
+		b := make([]byte, n)
+		_, err := io.ReadFull(r, b)
+		return string(b), err
+	}
+	return &outageSink{row: `{tag = "out", uri = "syslog+tcp://` + s.address + `"}`, stop: s.stop, start: s.start, seen: s.seen}
+}
+
+// gramAway is a datagram socket, that reads what it has when it is closed.
+func gramAway(t *testing.T, uri string) *outageSink {
+	var got tally
+	path := filepath.Join(socketDir(t), "s")
+	var conn *net.UnixConn
+	var wg sync.WaitGroup
+	start := func() {
+		c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn = c
+		wg.Go(func() {
+			for b := make([]byte, 1<<16); ; {
+				n, err := c.Read(b)
+				if err != nil {
+					return
+				}
+				got.add(idsIn(string(b[:n]))...)
+			}
+		})
+	}
+	stop := func() {
+		os.Remove(path)
+		conn.CloseRead() // nothing more comes in
+		conn.SetReadDeadline(time.Now())
+		wg.Wait()
+		conn.SetReadDeadline(time.Time{})
+		raw, err := conn.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 1<<16)
+		raw.Read(func(fd uintptr) bool { // what has come before
+			for {
+				n, _, err := syscall.Recvfrom(int(fd), b, syscall.MSG_DONTWAIT)
+				if err != nil {
+					return true
+				}
+				got.add(idsIn(string(b[:n]))...)
+			}
+		})
+		conn.Close()
+	}
+	start()
+	t.Cleanup(func() { conn.Close() })
+	return &outageSink{row: `{tag = "out", uri = "` + strings.Replace(uri, "SOCKET", path, 1) + `}`, seen: got.seen, start: start, stop: stop}
+}
+
+// stopped starts a program that is made to stand still.
+func stopped(t *testing.T, cmd *exec.Cmd) (stop, goOn func()) {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return func() { cmd.Process.Signal(syscall.SIGSTOP) }, func() { cmd.Process.Signal(syscall.SIGCONT) }
+}
+
+func rsyslogStopped(t *testing.T) *outageSink {
+	program, err := exec.LookPath("rsyslogd")
+	if err != nil {
+		if program = "/usr/sbin/rsyslogd"; !exists(program) {
+			skip(t, "rsyslogd is not installed (test/setup.sh)")
+		}
+	}
+	r, port := &root{t, t.TempDir()}, freePort(t)
+	r.write("conf", `global(workDirectory="$ROOT" maxMessageSize="64k")
+module(load="imtcp")
+input(type="imtcp" address="127.0.0.1" port="`+port+`")
+template(name="message" type="string" string="%msg%\n")
+action(type="omfile" file="$ROOT/out" template="message" flushOnTXEnd="on")
+`)
+	stop, start := stopped(t, exec.Command(program, "-n", "-f", r.path("conf"), "-i", r.path("pid")))
+	return &outageSink{row: `{tag = "out", uri = "syslog+tcp://127.0.0.1:` + port + `", write_timeout = 60}`, silent: true, stop: stop, start: start, slow: true,
+		seen: func() map[int]int {
+			var got tally
+			text := r.read("out")
+			got.add(idsIn(text[:strings.LastIndexByte(text, '\n')+1])...)
+			return got.seen()
+		}}
+}
+
+// forwardAway is a second dragonfly, which is killed.
+func forwardAway(t *testing.T) *outageSink {
+	address := "127.0.0.1:" + freePort(t)
+	end := passThrough(t, "forward://"+address+`", hostname = "central`)
+	e := end.start()
+	return &outageSink{row: `{tag = "out", uri = "forward://` + address + `", hostname = "agent"}`, slow: true, twice: 2 * batchSize, // a batch of ours, one of its
+		stop: func() { e.kill() }, start: func() { e = end.start() }, seen: func() map[int]int { return end.ids("log/out.json") }}
+}
+
+func kafkaAway(t *testing.T) *outageSink {
+	b := startKafka(t)
+	b.topic("out", 3)
+	return &outageSink{row: `{tag = "out", uri = "kafka://` + b.address + `/out"}`, stop: b.stop, start: b.start, slow: true,
+		seen: func() map[int]int { return b.ids("out") }}
+}
+
+// ids reads all that is in a topic, as far as the broker answers.
+func (b *broker) ids(topic string) map[int]int {
+	var got tally
+	conf := sarama.NewConfig()
+	conf.Version = sarama.V2_8_0_0
+	conf.Metadata.Retry.Max = 0
+	client, err := sarama.NewClient([]string{b.address}, conf)
+	if err != nil {
+		return nil
+	}
+	defer client.Close()
+	consumer, err := sarama.NewConsumerFromClient(client)
+	if err != nil {
+		return nil
+	}
+	partitions, err := client.Partitions(topic)
+	if err != nil {
+		return nil
+	}
+	for _, n := range partitions {
+		end, err := client.GetOffset(topic, n, sarama.OffsetNewest)
+		if err != nil || end == 0 {
+			continue
+		}
+		pc, err := consumer.ConsumePartition(topic, n, sarama.OffsetOldest)
+		if err != nil {
+			continue
+		}
+		for more := true; more; {
+			select {
+			case m := <-pc.Messages():
+				got.add(idsIn(string(m.Value))...)
+				more = m.Offset < end-1
+			case <-time.After(20 * time.Second):
+				more = false
+			}
+		}
+		pc.Close()
+	}
+	return got.seen()
+}
+
+func redisAway(t *testing.T, kind string) *outageSink {
+	s := newRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+	command := []string{"LRANGE", "eve", "0", "-1"}
+	if kind == "stream" {
+		command = []string{"XRANGE", "eve", "-", "+"}
+	}
+	var last map[int]int
+	return &outageSink{row: `{tag = "out", uri = "redis://` + s.socket() + `", key = "eve", type = "` + kind + `"}`, stop: s.kill, slow: true, twice: batchSize,
+		start: s.start,
+		seen: func() map[int]int {
+			out, err := exec.Command("redis-cli", append([]string{"-s", s.socket(), "--raw"}, command...)...).Output()
+			if err != nil || strings.HasPrefix(string(out), "LOADING") {
+				return last
+			}
+			var got tally
+			got.add(idsIn(string(out))...)
+			last = got.seen()
+			return last
+		}}
+}
+
+func redisChannelStopped(t *testing.T) *outageSink {
+	s := newRedis(t)
+	subscriber := exec.Command("redis-cli", "-s", s.socket(), "SUBSCRIBE", "eve")
+	out, err := subscriber.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped(t, subscriber)
+	var got tally
+	ready := make(chan struct{})
+	go func() {
+		for r := bufio.NewReader(out); ; {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if strings.TrimSpace(line) == "subscribe" {
+				close(ready)
+			}
+			got.add(idsIn(line)...)
+		}
+	}()
+	select {
+	case <-ready:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no subscription")
+	}
+	server := s.cmd.Process
+	return &outageSink{row: `{tag = "out", uri = "redis://` + s.socket() + `", key = "eve", type = "channel"}`, silent: true, twice: 4 * batchSize, // a batch per timeout of 5 s
+		stop: func() { server.Signal(syscall.SIGSTOP) }, start: func() { server.Signal(syscall.SIGCONT) }, seen: got.seen}
+}
+
+// natsAway is a nats-server in the test; the client asks it what is in the stream.
+func natsAway(t *testing.T) *outageSink {
+	o := server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true}
+	var s *server.Server
+	start := func() {
+		opts := o
+		srv, err := server.NewServer(&opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Start()
+		if !srv.ReadyForConnections(30 * time.Second) {
+			t.Fatal("nats-server does not start")
+		}
+		s, o.Port = srv, srv.Addr().(*net.TCPAddr).Port
+	}
+	stop := func() { s.Shutdown(); s.WaitForShutdown() }
+	start()
+	t.Cleanup(stop)
+	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "EVE", Subjects: []string{"eve"}}); err != nil {
+		t.Fatal(err)
+	}
+	var last map[int]int
+	return &outageSink{row: `{tag = "out", uri = "` + s.ClientURL() + `/eve"}`, stop: stop, start: start, slow: true,
+		seen: func() map[int]int {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			c, err := js.OrderedConsumer(ctx, "EVE", jetstream.OrderedConsumerConfig{})
+			if err != nil {
+				return last
+			}
+			var got tally
+			for {
+				messages, err := c.FetchNoWait(5000)
+				if err != nil {
+					return last
+				}
+				n := 0
+				for m := range messages.Messages() {
+					got.add(idsIn(string(m.Data()))...)
+					n++
+				}
+				if n == 0 {
+					last = got.seen()
+					return last
+				}
+			}
+		}}
+}
+
+// sqliteAway is a database that the program sqlite3 locks.
+func sqliteAway(t *testing.T) *outageSink {
+	if _, err := exec.LookPath("sqlite3"); err != nil {
+		skip(t, "sqlite3 is not installed")
+	}
+	path := filepath.Join(t.TempDir(), "eve.db")
+	var lock *exec.Cmd
+	var in io.WriteCloser
+	t.Cleanup(func() {
+		if lock != nil {
+			lock.Process.Kill()
+			lock.Wait()
+		}
+	})
+	return &outageSink{row: `{tag = "out", uri = "sqlite://` + path + `"}`, slow: true,
+		stop: func() {
+			cmd := exec.Command("sqlite3", "-batch", "-init", "/dev/null", path)
+			var err error
+			if in, err = cmd.StdinPipe(); err != nil {
+				t.Fatal(err)
+			}
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lock = cmd
+			io.WriteString(in, ".timeout 60000\nBEGIN EXCLUSIVE;\nSELECT 'locked';\n")
+			if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "locked\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+		},
+		start: func() {
+			io.WriteString(in, "COMMIT;\n")
+			in.Close()
+			if err := lock.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			lock = nil
+		},
+		seen: func() map[int]int {
+			var got tally
+			text, err := exec.Command("sqlite3", "-batch", "-init", "/dev/null", "-cmd", ".timeout 20000", path, "SELECT event FROM events").Output()
+			if err != nil { // the table is not there yet
+				return nil
+			}
+			got.add(idsIn(string(text))...)
+			return got.seen()
+		}}
+}
+
+// fullDisk is a file system that is filled up by others and then has room again.
+func fullDisk(t *testing.T) (disk *root, fill, free func()) {
+	disk = &root{t, t.TempDir()}
+	disk.smallDisk("disk", "size=32m")
+	fill = func() {
+		f, err := os.Create(disk.path("disk/.filler"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for size := 1 << 20; size > 0; {
+			if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
+				size /= 2
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return disk, fill, func() { os.Remove(disk.path("disk/.filler")) }
+}
+
+func archiveAway(t *testing.T) *outageSink {
+	disk, fill, free := fullDisk(t)
+	return &outageSink{row: `{tag = "out", uri = "archive://` + disk.path("disk") + `/%Y/{event_type}.json"}`, stop: fill, start: free, slow: true,
+		seen: func() map[int]int {
+			seen := map[int]int{}
+			disk.walk("disk", ".json", func(path string, f *os.File) error {
+				text, err := io.ReadAll(f)
+				if err != nil {
+					return err
+				}
+				whole := string(text[:strings.LastIndexByte(string(text), '\n')+1])
+				return ids(json.NewDecoder(strings.NewReader(whole)), seen)
+			})
+			return seen
+		}}
+}
+
+func parquetAway(t *testing.T) *outageSink {
+	disk, fill, free := fullDisk(t)
+	return &outageSink{row: `{tag = "out", uri = "parquet://` + disk.path("disk") + `", partition = "", every = "500ms"}`, stop: fill, start: free, slow: true,
+		seen: func() map[int]int {
+			var got tally
+			disk.walk("disk", ".parquet", func(path string, f *os.File) error {
+				info, err := f.Stat()
+				if err != nil {
+					return err
+				}
+				type row struct {
+					Event string `parquet:"event,optional"`
+				}
+				rows, err := parquet.Read[row](f, info.Size())
+				for _, row := range rows {
+					got.add(idsIn(row.Event)...)
+				}
+				return err
+			})
+			return got.seen()
+		}}
+}
