@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -41,6 +42,8 @@ type Server struct {
 	o    remote.Options
 	tls  *tls.Config
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	answered atomic.Bool // it has ever said anything
 }
 
 // quiet keeps go-redis from writing to stderr: what fails is told by the commands.
@@ -192,6 +195,15 @@ type conn struct {
 	of *Link
 }
 
+// Read implements net.Conn.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.of.s.answered.Load() {
+		c.of.s.answered.Store(true)
+	}
+	return n, err
+}
+
 // Close implements net.Conn.
 func (c *conn) Close() error {
 	c.of.mu.Lock()
@@ -220,7 +232,7 @@ func (l *Link) connect(ctx context.Context, network, address string) (net.Conn, 
 		t := tls.Client(c, cfg)
 		if err := t.HandshakeContext(ctx); err != nil {
 			c.Close()
-			return nil, fmt.Errorf("TLS handshake with %s: %w (see tls_ca and tls_server_name of the row)", address, err)
+			return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
 		}
 		c = t
 	}
