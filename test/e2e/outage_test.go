@@ -118,7 +118,7 @@ func (s *outageSink) outage(t *testing.T, length time.Duration) string {
 	time.Sleep(length - time.Since(began)) // the outage
 	s.start()
 	away := time.Since(began)
-	wait("events after the outage", func() bool { return len(s.seen()) > before+2*batchSize }) // what was on its way may count
+	wait("events after the outage", func() bool { return len(s.seen()) > before+s.rate }) // what was on its way may count
 	caughtUp := time.Since(began) - away
 	n := end()
 	wait("all events", func() bool { return len(s.seen()) >= n })
