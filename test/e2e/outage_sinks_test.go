@@ -33,6 +33,7 @@ type streamSink struct {
 	address   string
 	next      func(r *bufio.Reader) (string, error) // reads a message
 	closeSide func(c net.Conn)                      // lets the other side know that no more is wanted
+	wrap      func(l net.Listener) net.Listener     // nil: as it is
 	l         net.Listener
 	wg        sync.WaitGroup
 	mu        sync.Mutex
@@ -45,6 +46,9 @@ func (s *streamSink) start() {
 	l, err := net.Listen(s.network, s.address)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.wrap != nil {
+		l = s.wrap(l)
 	}
 	s.l, s.address, s.conns = l, l.Addr().String(), map[net.Conn]bool{}
 	s.wg.Go(func() {
@@ -312,15 +316,16 @@ func redisAway(t *testing.T, kind string) *outageSink {
 		}}
 }
 
-func redisChannelStopped(t *testing.T) *outageSink {
-	s := newRedis(t)
-	subscriber := exec.Command("redis-cli", "-s", s.socket(), "SUBSCRIBE", "eve")
+// subscribe returns what redis-cli gets that has subscribed to a channel.
+func subscribe(t *testing.T, s *redisServer, channel string) *tally {
+	t.Helper()
+	subscriber := exec.Command("redis-cli", "-s", s.socket(), "SUBSCRIBE", channel)
 	out, err := subscriber.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	stopped(t, subscriber)
-	var got tally
+	got := new(tally)
 	ready := make(chan struct{})
 	go func() {
 		for r := bufio.NewReader(out); ; {
@@ -339,6 +344,12 @@ func redisChannelStopped(t *testing.T) *outageSink {
 	case <-time.After(30 * time.Second):
 		t.Fatal("no subscription")
 	}
+	return got
+}
+
+func redisChannelStopped(t *testing.T) *outageSink {
+	s := newRedis(t)
+	got := subscribe(t, s, "eve")
 	server := s.cmd.Process
 	return &outageSink{row: `{tag = "out", uri = "redis://` + s.socket() + `", key = "eve", type = "channel"}`, silent: true, twice: 4 * batchSize, // a batch per timeout of 5 s
 		stop: func() { server.Signal(syscall.SIGSTOP) }, start: func() { server.Signal(syscall.SIGCONT) }, seen: got.seen}
