@@ -155,23 +155,13 @@ func TestExampleSyslog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	siem := newStreamSink(t, "tcp", "127.0.0.1:0")
-	octets := func(r *bufio.Reader) (string, error) {
-		var n int
-		if _, err := fmt.Fscanf(r, "%d ", &n); err != nil {
-			return "", err
-		}
-		b := make([]byte, n)
-		_, err := io.ReadFull(r, b)
-		return string(b), err
-	}
-	siem.next = func(r *bufio.Reader) (string, error) { // CEF has no id: the signature's number stands for it
+	siem := newStreamSink(t, "tcp", "127.0.0.1:0", func(r *bufio.Reader) (string, error) { // CEF has no id: the signature's number stands for it
 		text, err := octets(r)
 		if m := regexp.MustCompile(`CEF:0\|OISF\|Suricata\|.*\|s(\d+)\|10\|`).FindStringSubmatch(text); m != nil {
 			return "id=" + m[1] + ";", err
 		}
 		return text, err
-	}
+	})
 	safe := &streamSink{t: t, network: "tcp", address: "127.0.0.1:0", next: octets, wrap: func(l net.Listener) net.Listener {
 		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert})
 	}}

@@ -70,12 +70,12 @@ func (s *streamSink) read(c net.Conn) {
 	r := bufio.NewReader(c)
 	for {
 		s.mu.Lock()
-		still := s.still
+		still, next := s.still, s.next
 		s.mu.Unlock()
 		if still != nil {
 			<-still
 		}
-		text, err := s.next(r)
+		text, err := next(r)
 		if err != nil { // a message that was cut comes again
 			return
 		}
@@ -93,8 +93,22 @@ func (s *streamSink) stop() {
 	s.wg.Wait()
 }
 
-func newStreamSink(t *testing.T, network, address string) *streamSink {
-	s := &streamSink{t: t, network: network, address: address, next: func(r *bufio.Reader) (string, error) { return r.ReadString('\n') },
+// line reads a line.
+func line(r *bufio.Reader) (string, error) { return r.ReadString('\n') }
+
+// octets reads a message of syslog with octet counting.
+func octets(r *bufio.Reader) (string, error) {
+	var n int
+	if _, err := fmt.Fscanf(r, "%d ", &n); err != nil {
+		return "", err
+	}
+	b := make([]byte, n)
+	_, err := io.ReadFull(r, b)
+	return string(b), err
+}
+
+func newStreamSink(t *testing.T, network, address string, next func(r *bufio.Reader) (string, error)) *streamSink {
+	s := &streamSink{t: t, network: network, address: address, next: next,
 		closeSide: func(c net.Conn) {
 			if unix, ok := c.(*net.UnixConn); ok {
 				unix.CloseRead()
@@ -115,12 +129,12 @@ func newStreamSink(t *testing.T, network, address string) *streamSink {
 }
 
 func unixAway(t *testing.T) *outageSink {
-	s := newStreamSink(t, "unix", filepath.Join(socketDir(t), "s"))
+	s := newStreamSink(t, "unix", filepath.Join(socketDir(t), "s"), line)
 	return &outageSink{row: `{tag = "out", uri = "unix://` + s.address + `"}`, stop: s.stop, start: s.start, seen: s.seen}
 }
 
 func unixNotRead(t *testing.T) *outageSink {
-	s := newStreamSink(t, "unix", filepath.Join(socketDir(t), "s"))
+	s := newStreamSink(t, "unix", filepath.Join(socketDir(t), "s"), line)
 	release := func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -140,16 +154,7 @@ func unixNotRead(t *testing.T) *outageSink {
 
 // syslogAway is a server that takes octet counting.
 func syslogAway(t *testing.T) *outageSink {
-	s := newStreamSink(t, "tcp", "127.0.0.1:0")
-	s.next = func(r *bufio.Reader) (string, error) {
-		var n int
-		if _, err := fmt.Fscanf(r, "%d ", &n); err != nil {
-			return "", err
-		}
-		b := make([]byte, n)
-		_, err := io.ReadFull(r, b)
-		return string(b), err
-	}
+	s := newStreamSink(t, "tcp", "127.0.0.1:0", octets)
 	return &outageSink{row: `{tag = "out", uri = "syslog+tcp://` + s.address + `"}`, stop: s.stop, start: s.start, seen: s.seen}
 }
 
