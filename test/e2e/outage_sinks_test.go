@@ -362,7 +362,7 @@ func redisChannelStopped(t *testing.T) *outageSink {
 
 // natsAway is a nats-server in the test; the client asks it what is in the stream.
 func natsAway(t *testing.T) *outageSink {
-	o := server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true}
+	o := server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()}
 	var s *server.Server
 	start := func() {
 		opts := o
@@ -392,20 +392,29 @@ func natsAway(t *testing.T) *outageSink {
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "EVE", Subjects: []string{"eve"}}); err != nil {
 		t.Fatal(err)
 	}
-	var last map[int]int
+	within := func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, 10*time.Second) }
 	return &outageSink{row: `{tag = "out", uri = "` + s.ClientURL() + `/eve"}`, stop: stop, start: start, slow: true,
-		seen: func() map[int]int {
-			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		count: func() int {
+			ctx, cancel := within()
 			defer cancel()
+			stream, err := js.Stream(ctx, "EVE")
+			if err != nil {
+				return 0
+			}
+			return int(stream.CachedInfo().State.Msgs)
+		},
+		seen: func() map[int]int {
+			ctx, cancel := within()
+			defer cancel()
+			var got tally
 			c, err := js.OrderedConsumer(ctx, "EVE", jetstream.OrderedConsumerConfig{})
 			if err != nil {
-				return last
+				return nil
 			}
-			var got tally
 			for {
 				messages, err := c.FetchNoWait(5000)
 				if err != nil {
-					return last
+					return nil
 				}
 				n := 0
 				for m := range messages.Messages() {
@@ -413,8 +422,7 @@ func natsAway(t *testing.T) *outageSink {
 					n++
 				}
 				if n == 0 {
-					last = got.seen()
-					return last
+					return got.seen()
 				}
 			}
 		}}
