@@ -128,6 +128,9 @@ func TestExampleNATS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := nc.Flush(); err != nil { // the server has the subscriptions
+		t.Fatal(err)
+	}
 	r := exampleRoot(t, "nats", "nats://nats.example:4222", s.ClientURL())
 	p := r.start()
 	p.until("the subscription", func() bool {

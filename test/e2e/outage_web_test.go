@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -38,10 +37,7 @@ type webKind struct {
 func webAway(t *testing.T, kind webKind) *outageSink {
 	s := &webSink{t: t, address: "127.0.0.1:0", waiting: map[int][]int{}}
 	start := func() {
-		l, err := net.Listen("tcp", s.address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := listenAgain(t, "tcp", s.address)
 		s.address = l.Addr().String()
 		s.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
