@@ -28,6 +28,7 @@ type streamSink struct {
 	wg        sync.WaitGroup
 	mu        sync.Mutex
 	conns     map[net.Conn]bool
+	ending    bool
 	still     chan struct{} // while it is not closed nothing is read
 }
 
@@ -51,7 +52,7 @@ func (s *streamSink) start() {
 	if s.wrap != nil {
 		l = s.wrap(l)
 	}
-	s.l, s.address, s.conns = l, l.Addr().String(), map[net.Conn]bool{}
+	s.l, s.address, s.conns, s.ending = l, l.Addr().String(), map[net.Conn]bool{}, false
 	s.wg.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -60,6 +61,9 @@ func (s *streamSink) start() {
 			}
 			s.mu.Lock()
 			s.conns[c] = true
+			if s.ending {
+				s.closeSide(c)
+			}
 			s.mu.Unlock()
 			s.wg.Go(func() { s.read(c) })
 		}
@@ -87,6 +91,7 @@ func (s *streamSink) read(c net.Conn) {
 func (s *streamSink) stop() {
 	s.l.Close()
 	s.mu.Lock()
+	s.ending = true
 	for c := range s.conns {
 		s.closeSide(c)
 	}
