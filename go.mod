@@ -9,7 +9,7 @@ require (
 	github.com/gaissmai/bart v0.30.0 // net: longest-prefix match in 10-20 ns
 	github.com/klauspost/compress v1.20.3 // captures, input file, HTTP: gzip, zstd
 	github.com/landlock-lsm/go-landlock v0.11.0 // cmd/dragonfly: confinement by the kernel, of all threads
-	github.com/nats-io/nats-server/v2 v2.15.2 // test/queues and test/bench only: a real server within the tests
+	github.com/nats-io/nats-server/v2 v2.15.2 // test/queues, test/e2e and test/bench only: a real server within the tests
 	github.com/nats-io/nats.go v1.55.0 // nats://: the client of the makers; its jetstream package has pull consumers with in-progress acks
 	github.com/nats-io/nkeys v0.4.16 // nats://: seeds of nkeys, credentials
 	github.com/nats-io/nuid v1.0.1 // nats://: ids of messages, cheaper than crypto/rand

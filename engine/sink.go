@@ -305,16 +305,13 @@ func (s *sink) rotate() {
 // lastWait is the longest pause between two tries.
 const lastWait = 5 * time.Second
 
-// backoff pauses between two tries: 50 ms, doubled up to lastWait.
+// backoff pauses between two tries: 50 ms, doubled up to lastWait, up to a quarter less: many that lost the same sink do not all
+// come back to it at the same time.
 type backoff struct{ next time.Duration }
 
 func (b *backoff) sleep(ctx context.Context) error {
-	if b.next == 0 {
-		b.next = 50 * time.Millisecond
-	}
-	timer := time.NewTimer(b.next)
+	timer := time.NewTimer(b.pause())
 	defer timer.Stop()
-	b.next = min(2*b.next, lastWait)
 	select {
 	case <-timer.C:
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"dragonfly/engine/spool"
@@ -74,7 +75,7 @@ func (b *backoff) pause() time.Duration {
 	if b.next == 0 {
 		b.next = 50 * time.Millisecond
 	}
-	d := b.next
+	d := b.next - rand.N(b.next/4)
 	b.next = min(2*b.next, lastWait)
 	return d
 }

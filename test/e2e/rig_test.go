@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,10 @@ import (
 
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(parts.Main(m, &binary)) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // parallel tests wait most of the time; -parallel overrides it
+	os.Exit(parts.Main(m, &binary))
+}
 
 // skip skips a test that this machine cannot run; with CI=true that is a failure.
 func skip(t *testing.T, format string, args ...any) { t.Helper(); parts.Skip(t, format, args...) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	gonats "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -92,7 +93,7 @@ func (o *output) Open(ctx context.Context) error {
 		return err
 	}
 	o.nc, o.seen = nc, nil
-	o.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(o.server.Timeout), jetstream.WithPublishAsyncMaxPending(2*o.window))
+	o.js, err = jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(2*o.window))
 	if err != nil {
 		o.Close()
 		return o.server.Explain(err)
@@ -259,22 +260,23 @@ func (o *output) store(ctx context.Context, batch []engine.Event, taken []bool, 
 		}
 	}
 	first := -1
+	silent := time.NewTimer(o.server.Timeout)
+	defer silent.Stop()
 	for i, f := range futures {
 		if f == nil {
 			continue
 		}
-		select {
-		case ack := <-f.Ok():
+		ack, e := o.await(ctx, f, silent)
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case e == nil:
 			taken[i] = true
 			if ack.Duplicate {
 				o.duplicates.Add(1)
 			}
-		case e := <-f.Err(): // at the latest when timeout is over
-			if first < 0 {
-				first, err = i, e
-			}
-		case <-ctx.Done():
-			return false, ctx.Err()
+		case first < 0:
+			first, err = i, e
 		}
 	}
 	if err == nil {
@@ -290,6 +292,27 @@ func (o *output) store(ctx context.Context, batch []engine.Event, taken []bool, 
 		return true, &engine.RejectError{Err: err}
 	}
 	return false, err
+}
+
+// await waits until the server has said what became of an event. While it acknowledges any, however slowly (a disk that is synced for
+// each), those behind are not given up: they would be sent again, and take it longer. After a silence of timeout all are.
+func (o *output) await(ctx context.Context, f jetstream.PubAckFuture, silent *time.Timer) (*jetstream.PubAck, error) {
+	for {
+		select {
+		case ack := <-f.Ok():
+			silent.Reset(o.server.Timeout)
+			return ack, nil
+		case err := <-f.Err():
+			if errors.Is(err, jetstream.ErrJetStreamPublisherClosed) {
+				err = jetstream.ErrAsyncPublishTimeout
+			}
+			return nil, err
+		case <-silent.C:
+			o.js.CleanupPublisher() // all that wait get an error
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // tooLongForStream is the server's code of "message size exceeds maximum allowed".

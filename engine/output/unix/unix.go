@@ -13,7 +13,7 @@ import (
 
 // Kind is unix://.
 var Kind = engine.OutputKind{
-	Doc: "`unix://PATH`: connects to a unix stream socket and writes one JSON document a line; connects again when the other side goes. Relative paths are below the run directory.",
+	Doc: "`unix://PATH`: connects to a unix stream socket and writes one JSON document a line; connects again when the other side goes. A socket has no acks: delivered is what the kernel has taken, and what a reader that dies had not read (its buffer, some 200 KiB) is lost; one that shuts down its reading side, reads to the end and closes loses nothing. Relative paths are below the run directory.",
 	Options: []engine.Option{
 		{Key: "write_timeout", Type: engine.Duration, Default: 30 * time.Second, Min: 0.1, Max: 3600, Doc: "How long the other side may not read before the connection is given up and made anew."},
 	},

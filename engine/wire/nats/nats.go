@@ -209,7 +209,9 @@ func (s *Server) Explain(err error) error {
 	case errors.Is(err, gonats.ErrSecureConnWanted):
 		remedy = "the server has no TLS: remove the tls keys of the row"
 	case strings.Contains(text, "x509"), strings.Contains(text, "tls:"):
-		remedy = "see tls_ca, tls_cert and tls_server_name of the row"
+		if remedy = wire.TLSRemedy(err, true, true); remedy == "" {
+			remedy = "see tls_ca, tls_cert and tls_server_name of the row"
+		}
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		remedy = "enable JetStream in the server or for the account, or set jetstream = false"
 	case errors.Is(err, jetstream.ErrStreamNotFound):

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"dragonfly/engine/wire"
 )
 
 // remedies says for the first word of an error of the server what the operator can do.
@@ -37,6 +39,11 @@ func (s *Server) Explain(err error) error {
 	for _, r := range remedies {
 		if strings.HasPrefix(text, r.word) {
 			return fmt.Errorf("redis %s: %w (%s)", s.Name, err, r.remedy)
+		}
+	}
+	if !Answered(err) {
+		if remedy := wire.TLSRemedy(err, s.tls != nil, s.answered.Load()); remedy != "" {
+			return fmt.Errorf("redis %s: %w (%s)", s.Name, err, remedy)
 		}
 	}
 	return fmt.Errorf("redis %s: %w", s.Name, err)

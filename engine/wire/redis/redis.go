@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -41,6 +42,8 @@ type Server struct {
 	o    remote.Options
 	tls  *tls.Config
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	answered atomic.Bool // it has ever said anything
 }
 
 // quiet keeps go-redis from writing to stderr: what fails is told by the commands.
@@ -174,6 +177,21 @@ func (l *Link) Close() error {
 	return nil
 }
 
+// heard is a connection that notes when the server says something.
+type heard struct {
+	net.Conn
+	s *Server
+}
+
+// Read implements net.Conn.
+func (c heard) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.s.answered.Load() {
+		c.s.answered.Store(true)
+	}
+	return n, err
+}
+
 func (l *Link) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.s.o.Timeout)
 	defer cancel()
@@ -194,9 +212,9 @@ func (l *Link) connect(ctx context.Context, network, address string) (net.Conn, 
 		t := tls.Client(c, cfg)
 		if err := t.HandshakeContext(ctx); err != nil {
 			c.Close()
-			return nil, fmt.Errorf("TLS handshake with %s: %w (see tls_ca and tls_server_name of the row)", address, err)
+			return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
 		}
 		c = t
 	}
-	return l.open.Add(c), nil
+	return l.open.Add(heard{c, l.s}), nil
 }

@@ -139,7 +139,7 @@ func (r *Reader) Value(c *Column) (v any, ok bool) {
 	case Bool:
 		return orNil(f.Kind == lazyjson.True, f.Kind == lazyjson.True || f.Kind == lazyjson.False)
 	case Time:
-		t, ok := ParseTime(f.Plain(body))
+		t, ok := timeOf(f, body)
 		return orNil(t, ok)
 	}
 	if f.Kind == lazyjson.String {
@@ -185,10 +185,43 @@ var timestampPath = []string{"timestamp"}
 // Timestamp returns the time of the event, in UTC; false if its timestamp is missing or not one.
 func (r *Reader) Timestamp() (time.Time, bool) {
 	f := r.Find(timestampPath)
-	if f == nil || f.Kind != lazyjson.String {
+	if f == nil {
 		return time.Time{}, false
 	}
-	return ParseTime(f.Text(r.Body()))
+	return timeOf(f, r.Body())
+}
+
+// timeOf returns the time that a field says: a text that ParseTime takes, or a number of seconds since 1970, as Fluent's clients
+// and many programs beside Suricata write it.
+func timeOf(f *lazyjson.Field, body string) (time.Time, bool) {
+	switch f.Kind {
+	case lazyjson.String:
+		return ParseTime(f.Text(body))
+	case lazyjson.Number:
+		return seconds(f.Raw(body))
+	}
+	return time.Time{}, false
+}
+
+// lastSecond is the last of the year 2261, so that nanoseconds since 1970 have 64 bits.
+const lastSecond = 9_214_646_399
+
+// seconds reads "1607337893.205884" exactly, to the nanosecond.
+func seconds(s string) (time.Time, bool) {
+	if strings.ContainsAny(s, "eE") {
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || n < 0 || n > lastSecond {
+			return time.Time{}, false
+		}
+		return time.UnixMicro(int64(n * 1e6)).UTC(), true
+	}
+	whole, part, _ := strings.Cut(s, ".")
+	sec, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || sec < 0 || sec > lastSecond {
+		return time.Time{}, false
+	}
+	nsec, err := strconv.ParseInt((part + "000000000")[:9], 10, 64)
+	return time.Unix(sec, nsec).UTC(), err == nil
 }
 
 // ParseTime reads an EVE timestamp, "2026-11-21T16:53:57.123456+0000", or one of RFC 3339, from the years 1678 to 2261.

@@ -87,3 +87,22 @@ func BenchmarkReader(b *testing.B) {
 		r.Timestamp()
 	}
 }
+
+func TestTimestampInSeconds(t *testing.T) {
+	f := func(number, want string) {
+		t.Helper()
+		at, ok := reader(t, `{"timestamp":`+number+`}`).Timestamp()
+		if got := at.Format(time.RFC3339Nano); ok != (want != "") || ok && got != want {
+			t.Errorf("%s: got %s, %v, want %q", number, got, ok, want)
+		}
+	}
+	f("1607618046", "2020-12-10T16:34:06Z")
+	f("1607337893.205884", "2020-12-07T10:44:53.205884Z")
+	f("1607337893.2058841234567", "2020-12-07T10:44:53.205884123Z")
+	f("1.607337893e9", "2020-12-07T10:44:53Z")
+	f("0", "1970-01-01T00:00:00Z")
+	f("9214646399", "2261-12-31T23:59:59Z")
+	for _, none := range []string{"9214646400", "-1", "1e300", "1607618046000", "null", "true", "[1607618046]", `{"a":1}`} {
+		f(none, "")
+	}
+}
