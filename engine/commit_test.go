@@ -251,7 +251,7 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	if err := b.engine.Run(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	if !b.engine.analyzers[0].shards[0].unsaved.Load() {
+	if !b.engine.analyzers[0].shards[0].keeper.unsaved.Load() {
 		t.Error("nobody was told")
 	}
 	all, err := OpenCheckpoints(filepath.Join(dir, "checkpoint.json"))

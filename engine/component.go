@@ -42,6 +42,8 @@ type Batch struct {
 	Origin  string   // the source for the operator: a path, a socket, a peer
 	Records []Record // in order; the input may reuse the slice when emit has returned
 	Done    func()   // called once, from any goroutine, when each record and all that was derived from it is finished; nil if the input keeps no offset
+
+	Partition *Partition // that the records belong to; nil: none
 }
 
 // NewChunk returns n bytes that are not cleared, for reading or encoding into: BenchmarkReader 106 -> 70 ns a line.

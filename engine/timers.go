@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,18 +19,19 @@ type timers struct {
 
 type pendingTimer struct {
 	Timer
+	of *Partition // nil: of none
 	at time.Time
 	n  int
 }
 
 func newTimers() *timers { return &timers{changed: make(chan struct{}, 1)} }
 
-func (t *timers) add(timer Timer) { t.addAt(timer, time.Now().Add(timer.After)) }
+func (t *timers) add(timer Timer, of *Partition) { t.addAt(timer, of, time.Now().Add(timer.After)) }
 
-func (t *timers) addAt(timer Timer, at time.Time) {
+func (t *timers) addAt(timer Timer, of *Partition, at time.Time) {
 	t.mu.Lock()
 	t.n++
-	heap.Push(&t.heap, pendingTimer{timer, at, t.n})
+	heap.Push(&t.heap, pendingTimer{timer, of, at, t.n})
 	t.mu.Unlock()
 	select {
 	case t.changed <- struct{}{}:
@@ -90,6 +93,33 @@ func (t *timers) drain() []pendingTimer {
 		}
 	}
 	return once
+}
+
+// drainOf removes the timers of a partition and returns those that fire once, in order of their time.
+func (t *timers) drainOf(p *Partition) []pendingTimer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var once, rest timerHeap
+	for _, timer := range t.heap {
+		switch {
+		case timer.of != p:
+			rest = append(rest, timer)
+		case !timer.Every:
+			once = append(once, timer)
+		}
+	}
+	t.heap = rest
+	heap.Init(&t.heap)
+	slices.SortFunc(once, func(a, b pendingTimer) int { return cmp.Or(a.at.Compare(b.at), a.n-b.n) })
+	return once
+}
+
+// postpone takes timers that were due while their partition was held: they fire at another time.
+func (t *timers) postpone(due []pendingTimer, at time.Time) {
+	for i := range due {
+		due[i].at = at
+	}
+	t.giveBack(due)
 }
 
 // giveBack takes timers that were due and did not fire; repeating ones are set again already.
