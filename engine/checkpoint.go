@@ -64,6 +64,11 @@ type Cut struct {
 	States  map[string]StageState `json:"states,omitempty"` // by stage, "analyzer dns"
 }
 
+// NewCut returns a Cut of this program's version.
+func NewCut(inputs map[string][]Position, states map[string]StageState) *Cut {
+	return &Cut{Version: checkpointVersion, Inputs: inputs, States: states}
+}
+
 // StageState is what the scripts of one stage keep, by shard. Only the script loader knows what the bytes mean.
 type StageState struct {
 	Shards [][]byte `json:"shards"`

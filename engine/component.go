@@ -149,7 +149,16 @@ type Params struct {
 	Dial        func(ctx context.Context, network, address string) (net.Conn, error) // connects; works in a chroot, counts as a use of the network
 	Roots       *x509.CertPool                                                       // who may sign certificates of servers; nil: as the system has it
 	Read        func(path string) ([]byte, error)                                    // reads a file that a row names, relative to ROOT (certificates); for New only
+	Redis       func(address string) (open func() (RedisConn, error), err error)     // "redis" is the server that config.lua names, else a URL; open does not connect yet
 	Counter     func(name, help string) *atomic.Int64                                // a counter of this row in /metrics, /ledger and the exit report: Counter("datagrams_dropped_total", "...")
+}
+
+// RedisConn leads to a server that holds what processes share. It is safe for all goroutines.
+type RedisConn interface {
+	// Do carries out one command and returns its reply: nil, int64, string or []any of these. It is tried once, within the
+	// server's timeout. What the server refuses is an error too.
+	Do(args ...string) (any, error)
+	Close() error
 }
 
 // Option declares one key of a row: it is checked, filled in and documented from this.
