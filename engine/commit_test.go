@@ -23,7 +23,8 @@ import (
 type counting struct {
 	pause   time.Duration
 	broken  atomic.Bool // the state cannot be saved
-	started [][]uint64  // what each script began with
+	mu      sync.Mutex
+	started [][]uint64 // what each script began with
 	scripts []*countingScript
 }
 
@@ -44,6 +45,8 @@ func (p *counting) Load(env ScriptEnv, out *Results) (Script, error) {
 			s.sum += binary.LittleEndian.Uint64(data[8:])
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.started = append(p.started, []uint64{s.n, s.sum})
 	p.scripts = append(p.scripts, s)
 	return s, nil

@@ -19,9 +19,10 @@ type timers struct {
 
 type pendingTimer struct {
 	Timer
-	of *Partition // nil: of none
-	at time.Time
-	n  int
+	of   *Partition // nil: of none
+	late bool       // a repetition that was postponed
+	at   time.Time
+	n    int
 }
 
 func newTimers() *timers { return &timers{changed: make(chan struct{}, 1)} }
@@ -31,7 +32,7 @@ func (t *timers) add(timer Timer, of *Partition) { t.addAt(timer, of, time.Now()
 func (t *timers) addAt(timer Timer, of *Partition, at time.Time) {
 	t.mu.Lock()
 	t.n++
-	heap.Push(&t.heap, pendingTimer{timer, of, at, t.n})
+	heap.Push(&t.heap, pendingTimer{Timer: timer, of: of, at: at, n: t.n})
 	t.mu.Unlock()
 	select {
 	case t.changed <- struct{}{}:
@@ -114,12 +115,19 @@ func (t *timers) drainOf(p *Partition) []pendingTimer {
 	return once
 }
 
-// postpone takes timers that were due while their partition was held: they fire at another time.
+// postpone takes timers that were due while their partition was held: they fire at another time, repeating ones once however
+// often they were due.
 func (t *timers) postpone(due []pendingTimer, at time.Time) {
-	for i := range due {
-		due[i].at = at
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range due {
+		if p.Every && slices.ContainsFunc(t.heap, func(o pendingTimer) bool { return o.late && o.n == p.n }) {
+			continue
+		}
+		p.late = p.late || p.Every
+		p.at, p.Every = at, false // it is set again already
+		heap.Push(&t.heap, p)
 	}
-	t.giveBack(due)
 }
 
 // giveBack takes timers that were due and did not fire; repeating ones are set again already.
