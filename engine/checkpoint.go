@@ -75,7 +75,8 @@ type StageState struct {
 	Sum    uint32   `json:"sum"` // CRC-32C of all shards, one behind the other
 }
 
-func newStageState(shards [][]byte) StageState {
+// NewStageState returns the state of a stage with its checksum.
+func NewStageState(shards [][]byte) StageState {
 	return StageState{Shards: shards, Sum: sumOf(shards)}
 }
 

@@ -167,7 +167,7 @@ func (e *Engine) cut(ctx context.Context) (*Cut, time.Duration, error) {
 				return nil, 0, errNotAtRest
 			}
 		}
-		states[st.key()] = newStageState(shards)
+		states[st.key()] = NewStageState(shards)
 	}
 	return e.parts.Checkpoints.Cut(states), time.Since(start), nil
 }

@@ -228,7 +228,7 @@ func (p *Partition) states(ctx context.Context) (map[string]StageState, error) {
 	all := maps.Clone(p.others)
 	for i, data := range saved {
 		if data != nil {
-			all[p.seats[i].sh.stage.key()] = newStageState([][]byte{data})
+			all[p.seats[i].sh.stage.key()] = NewStageState([][]byte{data})
 		}
 	}
 	p.others = maps.Clone(all)

@@ -19,7 +19,8 @@ import (
 
 const (
 	snapshotRecords = 100_000 // so many make a snapshot due before state_interval is over
-	snapshotShare   = 40      // packing and writing them takes at most 1/snapshotShare of the time, and what comes before about as much
+	snapshotShare   = 40      // packing them takes at most 1/snapshotShare of the time, and what comes before about as much
+	maxPause        = time.Minute
 	firstPatience   = 2 * time.Second
 	maxPatience     = 30 * time.Second
 	loadAgain       = 2 * time.Second // between two tries to load a state
@@ -43,7 +44,6 @@ type keeper struct {
 
 	saved  int64 // offset of the last snapshot, -1: none
 	fenced bool  // another member has the partition
-	failed bool  // the last snapshot could not be written
 	told   time.Time
 }
 
@@ -117,11 +117,28 @@ func (m *member) load(ctx context.Context, s sarama.ConsumerGroupSession, of sar
 	}
 }
 
-// tell logs a fault, again only after some time.
+// tell logs a fault, again only after some time. A Redis that is away is told once for all partitions.
 func (k *keeper) tell(text string, err error) {
-	if time.Since(k.told) >= tellAgain {
+	var away unansweredError
+	switch {
+	case errors.As(err, &away):
+		if k.m.vault.fault(k.c.origin) {
+			k.m.in.log.Error("redis does not take the states of partitions, trying again: new partitions are not read until it does, and after a crash what was read meanwhile comes again", "err", err)
+		}
+	case time.Since(k.told) >= tellAgain:
 		k.told = time.Now()
 		k.m.in.log.Error(text, "origin", k.c.origin, "err", err)
+	}
+}
+
+// works tells that a fault is over.
+func (k *keeper) works() {
+	if !k.told.IsZero() {
+		k.told = time.Time{}
+		k.m.in.log.Info("the state of the partition is loaded and saved again", "origin", k.c.origin)
+	}
+	if k.m.vault.works(k.c.origin) {
+		k.m.in.log.Info("redis takes the states of partitions again")
 	}
 }
 
@@ -151,10 +168,7 @@ func (k *keeper) load(ctx context.Context, initial int64) error {
 		return err
 	}
 	l.part = k.part
-	if !k.told.IsZero() {
-		k.told = time.Time{}
-		k.m.in.log.Info("the state of the partition is loaded", "origin", k.c.origin)
-	}
+	k.works()
 	k.m.in.log.Debug("state of a partition claimed", "origin", k.c.origin, "stages", len(states), "offset", l.next)
 	return nil
 }
@@ -276,23 +290,21 @@ func (k *keeper) run(ctx context.Context, drop func()) {
 		}
 		k.outcome(err)
 		last, held, patience = time.Now(), false, firstPatience
-		pause = max(pause, snapshotShare*took)
+		pause = max(pause, min(snapshotShare*took, maxPause))
 	}
 }
 
 // outcome tells when snapshots cannot be written, and when they can again.
 func (k *keeper) outcome(err error) {
-	if err != nil {
-		k.m.in.counts.failures.Add(1)
-		k.failed = true
-		k.tell("the state of a partition cannot be saved, trying again: after a crash what was read meanwhile comes again", err)
-	} else if k.failed {
-		k.failed, k.told = false, time.Time{}
-		k.m.in.log.Info("the state of the partition is saved again", "origin", k.c.origin)
+	if err == nil {
+		k.works()
+		return
 	}
+	k.m.in.counts.failures.Add(1)
+	k.tell("the state of a partition cannot be saved, trying again: after a crash what was read meanwhile comes again", err)
 }
 
-// snapshot brings the partition to rest and writes a snapshot, if there is something new. took is the time that the states took.
+// snapshot brings the partition to rest and writes a snapshot, if there is something new.
 func (k *keeper) snapshot(ctx context.Context, patience time.Duration) (took time.Duration, err error) {
 	l := &k.c.launching
 	try, stop := context.WithTimeout(ctx, patience)
@@ -313,27 +325,27 @@ func (k *keeper) snapshot(ctx context.Context, patience time.Duration) (took tim
 	if err != nil {
 		return 0, err
 	}
-	start := time.Now()
-	err = k.write(ctx, snap)
-	return time.Since(start), err
+	return k.write(ctx, snap)
 }
 
-// write writes a snapshot and lets its offset be committed.
-func (k *keeper) write(ctx context.Context, snap *snapshot) error {
+// write writes a snapshot and lets its offset be committed. took is the time that packing it took.
+func (k *keeper) write(ctx context.Context, snap *snapshot) (took time.Duration, err error) {
+	start := time.Now()
 	data, err := k.m.vault.encode(k.m.in.tag, k.c.origin, snap)
+	took = time.Since(start)
 	if err != nil {
 		k.saved = -1 // so that it is tried again
-		return err
+		return took, err
 	}
 	if err := k.m.vault.save(ctx, k.key, k.s.GenerationID(), k.owner, snap.offset, data); err != nil {
 		k.saved = -1
-		return err
+		return took, err
 	}
 	k.saved = snap.offset
 	k.m.in.counts.saves.Add(1)
 	k.m.in.counts.bytes.Add(int64(len(data)))
 	k.c.commit(snap.offset)
-	return nil
+	return took, nil
 }
 
 // fence gives the partition up: another member has it.
@@ -346,12 +358,13 @@ func (k *keeper) fence(err *fencedError) {
 
 // finish writes the last snapshot of a claim whose records are finished, within ctx.
 func (k *keeper) finish(ctx context.Context) {
+	defer k.m.vault.works(k.c.origin)
 	if k.fenced {
 		return
 	}
 	states, err := k.part.Finish(ctx)
 	if err == nil && k.c.launching.next >= 0 {
-		err = k.write(ctx, &snapshot{k.c.launching.next, states})
+		_, err = k.write(ctx, &snapshot{k.c.launching.next, states})
 	}
 	var fenced *fencedError
 	switch {

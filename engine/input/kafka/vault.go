@@ -60,6 +60,37 @@ type vault struct {
 	pack   *zstd.Encoder
 	unpack *zstd.Decoder
 	wg     sync.WaitGroup // commands that nobody waits for any more
+
+	mu     sync.Mutex
+	faults map[string]bool // origins of partitions whose last command failed
+	told   time.Time       // of that; zero: it is not
+}
+
+// unansweredError says that Redis did not carry out a command.
+type unansweredError struct{ error }
+
+func (e unansweredError) Unwrap() error { return e.error }
+
+// fault notes that a command for a partition failed, and reports whether to tell: once for all partitions.
+func (v *vault) fault(origin string) (tell bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.faults[origin] = true
+	if tell = time.Since(v.told) >= tellAgain; tell {
+		v.told = time.Now()
+	}
+	return tell
+}
+
+// works notes that commands for a partition are answered, or no longer wanted, and reports whether that was the last fault.
+func (v *vault) works(origin string) (tell bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if delete(v.faults, origin); len(v.faults) > 0 || v.told.IsZero() {
+		return false
+	}
+	v.told = time.Time{}
+	return true
 }
 
 func newVault(redis engine.RedisConn) (*vault, error) {
@@ -68,7 +99,7 @@ func newVault(redis engine.RedisConn) (*vault, error) {
 		return nil, err
 	}
 	unpack, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked))
-	return &vault{redis: redis, pack: pack, unpack: unpack}, err
+	return &vault{redis: redis, pack: pack, unpack: unpack, faults: map[string]bool{}}, err
 }
 
 func (v *vault) close() error {
@@ -100,10 +131,13 @@ func (v *vault) eval(ctx context.Context, script, key string, args ...string) ([
 		if a.err == nil && (!ok || len(list) == 0) {
 			a.err = fmt.Errorf("unexpected reply %v", a.reply)
 		}
-		if a.err == nil && list[0] == "fenced" && len(list) == 3 {
+		if a.err != nil {
+			return nil, unansweredError{a.err}
+		}
+		if list[0] == "fenced" && len(list) == 3 {
 			return nil, &fencedError{fmt.Sprint(list[1]), fmt.Sprint(list[2])}
 		}
-		return list, a.err
+		return list, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
