@@ -112,10 +112,10 @@ func (e *Engine) commit(ctx context.Context) (held time.Duration, err error) {
 	return held, nil
 }
 
-// onlyPartitions reports whether all inputs read partitions with which states move: they keep no positions.
+// onlyPartitions reports whether states move with the partitions of all inputs: these keep no positions here.
 func (e *Engine) onlyPartitions() bool {
-	for _, in := range e.parts.Inputs {
-		if p, ok := in.(Partitioned); !ok || !p.MovesState() {
+	for i := range e.moves {
+		if !e.moves[i].Load() {
 			return false
 		}
 	}

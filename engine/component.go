@@ -149,7 +149,7 @@ type Params struct {
 	Dial        func(ctx context.Context, network, address string) (net.Conn, error) // connects; works in a chroot, counts as a use of the network
 	Roots       *x509.CertPool                                                       // who may sign certificates of servers; nil: as the system has it
 	Read        func(path string) ([]byte, error)                                    // reads a file that a row names, relative to ROOT (certificates); for New only
-	Redis       func(address string) (open func() (RedisConn, error), err error)     // "redis" is the server that config.lua names, else a URL; open does not connect yet
+	Redis       func(address string) (open func() (RedisConn, error), err error)     // "redis" is the server that config.lua names, "auto" too, but open is nil if it names none; else a URL. open does not connect yet
 	Counter     func(name, help string) *atomic.Int64                                // a counter of this row in /metrics, /ledger and the exit report: Counter("datagrams_dropped_total", "...")
 }
 

@@ -67,6 +67,7 @@ type Engine struct {
 	aborted    atomic.Bool   // drain_timeout is reached: what is not finished stays so
 	ended      chan struct{} // closed when Run returns
 
+	moves      []atomic.Bool // by input: the state of scripts moves with its partitions. Set by Run
 	partitions sync.Map      // *Partition: those with scripts
 	stopped    chan struct{} // closed when workers no longer answer
 	plain      atomic.Int64  // batches that belong to no partition
@@ -91,7 +92,7 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 	if parts.Checkpoints == nil {
 		parts.Checkpoints = NewCheckpoints()
 	}
-	e := &Engine{cfg: cfg, parts: parts, log: parts.Log, timers: newTimers(), opened: make([]bool, len(cfg.Inputs)), ended: make(chan struct{}), stopped: make(chan struct{}), plainSaved: -1}
+	e := &Engine{cfg: cfg, parts: parts, log: parts.Log, timers: newTimers(), opened: make([]bool, len(cfg.Inputs)), ended: make(chan struct{}), stopped: make(chan struct{}), moves: make([]atomic.Bool, len(cfg.Inputs)), plainSaved: -1}
 	e.files.dir = parts.WWW
 	e.gate = newGate(cfg.MaxInFlight, cfg.MaxInFlightBytes)
 	e.routes.analyzers, e.routes.outputs = map[string]Route{}, map[string]Route{}
@@ -231,7 +232,6 @@ func (e *Engine) Open(ctx context.Context) error {
 	for i, st := range e.analyzers {
 		errs = append(errs, e.loadStage(st, e.parts.Analyzers[i]))
 	}
-	e.tellStaying()
 	return errors.Join(errs...)
 }
 
@@ -261,6 +261,7 @@ func (e *Engine) loadStage(st *stage, program Program) error {
 func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	e.started = time.Now()
 	e.tellForgottenStates()
+	e.setMoves()
 	e.state.Store(1)
 	defer close(e.ended)
 	defer e.state.Store(3)
@@ -419,7 +420,8 @@ func (e *Engine) runInput(ctx context.Context, i int, untilDrained bool) error {
 	log := e.log.With("input", row.Tag)
 	log.Info("Running "+row.Tag, "uri", row.URI)
 	emit, run := e.emitter(i), in.Run
-	if p, ok := in.(Partitioned); ok && p.MovesState() {
+	if e.moves[i].Load() {
+		p := in.(Partitioned)
 		run = func(ctx context.Context, emit EmitFunc) error { return p.RunPartitions(ctx, emit, e.openPartition) }
 	}
 	for wait := (backoff{}); ; {
@@ -520,6 +522,7 @@ func (e *Engine) Swap(ctx context.Context, filters, analyzers []Program) error {
 			return ctx.Err()
 		}
 	}
+	e.tellStaying()
 	return errors.Join(errs...)
 }
 

@@ -12,7 +12,8 @@ import (
 // Partitioned is an Input whose source consists of partitions that move from process to process, such as those of a Kafka topic.
 type Partitioned interface {
 	Input
-	// MovesState says whether the state of scripts moves with the partitions. Then RunPartitions is called in the place of Run.
+	// MovesState says whether the state of scripts moves with the partitions. Then, if a script keeps some, RunPartitions is called in
+	// the place of Run.
 	MovesState() bool
 	// RunPartitions is Run for an input that opens a Partition for each that it reads, and emits no record without one.
 	RunPartitions(ctx context.Context, emit EmitFunc, open OpenPartition) error
@@ -411,11 +412,26 @@ func (e *Engine) checkPartitions() error {
 	return errors.Join(errs...)
 }
 
+// setMoves notes with which inputs the state of scripts moves, if any script keeps some.
+func (e *Engine) setMoves() {
+	for i, in := range e.parts.Inputs {
+		p, ok := in.(Partitioned)
+		e.moves[i].Store(ok && p.MovesState() && e.keepsState())
+	}
+	e.tellStaying()
+}
+
 // tellStaying warns of scripts whose state stays here when a partition goes.
 func (e *Engine) tellStaying() {
 	for i, in := range e.parts.Inputs {
-		if p, ok := in.(Partitioned); ok && !p.MovesState() && e.keepsState() {
-			e.log.Warn("the table `state` of scripts stays in this process when a partition goes to another, and what follows a crash may be counted twice: set `state` in the row of the input", "input", e.cfg.Inputs[i].Tag)
+		p, ok := in.(Partitioned)
+		if !ok || e.moves[i].Load() || !e.keepsState() {
+			continue
 		}
+		remedy := "name a server for all processes, in config.lua (redis) or in the row of the input (state)"
+		if p.MovesState() {
+			remedy = "restart, as no script kept state when this engine began"
+		}
+		e.log.Warn("the table `state` of scripts stays in this process when a partition goes to another, and what follows a crash may be counted twice: "+remedy, "input", e.cfg.Inputs[i].Tag)
 	}
 }

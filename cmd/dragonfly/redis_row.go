@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -28,12 +27,15 @@ func (b *builder) redisOf(cfg *engine.Config) func(address string) (func() (engi
 		if o.TLS != nil && o.TLS.RootCAs == nil {
 			o.TLS.RootCAs = b.loader.Roots()
 		}
-		if address == "redis" {
+		if address == "redis" || address == "auto" {
+			if cfg.Redis.Address == "" && address == "auto" {
+				return nil, nil
+			}
 			if cfg.Redis.Address == "" {
 				return nil, errors.New(`is "redis", but config.lua names no server for all processes: set redis = "redis://HOST:6379" there, or write that here`)
 			}
 		} else if !strings.Contains(address, "://") {
-			return nil, fmt.Errorf("is %q, want \"redis\" (the server that config.lua names), or redis://HOST:6379", address)
+			return nil, errors.New(`is no address: want "redis" (the server that config.lua names), or redis://HOST:6379`) // it may hold a password
 		} else if o, err = ownOptions(address, &o); err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,15 +17,29 @@ import (
 	"dragonfly/luabind"
 )
 
-// stateRoot is a member of group g whose analyzer counts per key in `state`, which is in Redis by partition.
+// stateRoot is README's example as a member of group g, with short timeouts: its analyzer counts per key in `state`, which is in Redis
+// by partition.
 func stateRoot(t *testing.T, b *broker, r *redisServer) *root {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(readme), "-- example: kafka-state\n")
+	example, _, ok2 := strings.Cut(text, "```")
+	if !ok || !ok2 {
+		t.Fatal("README.md has no example of Kafka with state")
+	}
+	for old, now := range map[string]string{"kafka-1:9092,kafka-2:9092": b.address, "redis-1:6379": r.socket(), "group=dragonfly": "group=g",
+		`script = "pass.lua"`: `script = "pass.lua", session_timeout = "6s", rebalance_timeout = "20s"`} {
+		if !strings.Contains(example, old) {
+			t.Fatalf("README's example has no %s", old)
+		}
+		example = strings.Replace(example, old, now, 1)
+	}
 	return newRoot(t, `
 -- scripts/config.lua --
-inputs = { {tag = "eve", uri = "kafka://`+b.address+`/in?group=g", script = "pass.lua", default_analyzer = "count",
-  state = "redis", session_timeout = "6s", rebalance_timeout = "20s"} }
-analyzers = { {tag = "count", script = "count.lua", default_output = "out", workers = 2} }
-outputs = { {tag = "out", uri = "kafka://`+b.address+`/out", key = "key"} }
-redis = "`+r.socket()+`"
+`+example+`
 listen = ""
 -- scripts/pass.lua --
 function loop(event) dragonfly.analyze_event(default_analyzer, event) end

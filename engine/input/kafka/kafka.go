@@ -30,7 +30,7 @@ var Kind = engine.InputKind{
 		{Key: "session_timeout", Type: engine.Duration, Default: 45 * time.Second, Min: 1, Max: 3600, Doc: "After this time without a sign of life the group gives the partitions to others."},
 		{Key: "rebalance_timeout", Type: engine.Duration, Default: 60 * time.Second, Min: 2, Max: 3600, Doc: "How long a member may take to give partitions away; for 3/4 of it records in flight are waited for, what is not finished then comes twice."},
 		{Key: "isolation", Type: engine.String, Default: "read_committed", Enum: []string{"read_committed", "read_uncommitted"}, Doc: "Whether records of transactions that are open or were aborted are left out."},
-		{Key: "state", Type: engine.String, Secret: true, Doc: "Redis that keeps the tables `state` of scripts by partition, so that they go where the partitions go: \"redis\" is the server that config.lua names, else a URL (`redis://HOST:6379`, `rediss://` with TLS). Without it they stay in this process."},
+		{Key: "state", Type: engine.String, Default: "auto", Secret: true, Doc: "Where the tables `state` of scripts are kept, by partition, so that they go where the partitions go: \"redis\" is the server that config.lua names, or a URL (`redis://HOST:6379`, `rediss://` with TLS). \"auto\" is \"redis\" if config.lua names a server, else \"local\"; \"local\" keeps them in this process. Without a script that keeps state it means nothing."},
 		{Key: "state_interval", Type: engine.Duration, Default: time.Second, Min: 0.05, Max: 3600, Doc: "How often a partition comes to rest for a moment and its states are written to that Redis, if they have changed; also after 100,000 records. States that take long are written less often."},
 		{Key: "fetch", Type: engine.Bytes, Default: int64(1 << 20), Min: 1024, Max: 64 << 20, Doc: "Bytes of a partition that are asked for at once; about three times as many are held for each."},
 		{Key: "max_line", Type: engine.Bytes, Default: int64(16 << 20), Min: 64, Max: 64 << 20, Doc: "Longest record in bytes; the beginning of a longer one goes to the dead letter."},
@@ -91,11 +91,14 @@ func New(p engine.Params) (engine.Input, error) {
 
 func (in *input) setState(p engine.Params) (err error) {
 	address := p.Options.String("state")
-	if address == "" {
+	if address == "" || address == "local" || address == "auto" && p.Redis == nil {
 		return nil
 	}
 	if in.redis, err = p.Redis(address); err != nil {
 		return &engine.ConfigError{Key: "state", Msg: err.Error()}
+	}
+	if in.redis == nil {
+		return nil
 	}
 	in.counts = stateCounters{
 		saves:    p.Counter("state_saves_total", "Snapshots of the state of partitions."),
