@@ -220,11 +220,13 @@ func TestPartitionsSwap(t *testing.T) {
 func TestPartitionsSwapToState(t *testing.T) {
 	sh := &shelf{saved: map[string]snapshotOf{}}
 	in := &parted{partitions: 4, n: 5000, every: 100, away: 5000, shelf: sh}
-	b := newParted(t, in, pass, pass, 3)
-	var half sync.Once
-	reached := make(chan struct{})
+	filter := &forward{}
+	b := newParted(t, in, filter, pass, 3)
+	var first sync.Once
+	reached, swapped := make(chan struct{}), make(chan struct{})
 	b.out.fail = func(batch []Event) (int, error) {
-		half.Do(func() { close(reached) })
+		first.Do(func() { close(reached) })
+		<-swapped
 		return len(batch), nil
 	}
 	if err := b.start(t); err != nil {
@@ -234,9 +236,10 @@ func TestPartitionsSwapToState(t *testing.T) {
 	go func() { ended <- b.engine.Run(t.Context(), true) }()
 	<-reached
 	p := &counting{}
-	if err := b.engine.Swap(t.Context(), []Program{pass}, []Program{p}); err != nil {
-		t.Skip("it had ended before")
+	if err := b.engine.Swap(t.Context(), []Program{filter}, []Program{p}); err != nil {
+		t.Fatal(err)
 	}
+	close(swapped)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
@@ -247,11 +250,14 @@ func TestPartitionsSwapToState(t *testing.T) {
 	for i := range in.partitions {
 		n, _ := sh.counted(originOf(i), "analyzer a1")
 		kept += n
+		if n, _ := sh.counted(originOf(i), "filter in"); n != 5000 {
+			t.Errorf("the filter has counted %d of %s", n, originOf(i))
+		}
 	}
 	for _, s := range p.scripts {
 		all += s.n
 	}
-	if kept != all {
+	if kept != all || all == 0 {
 		t.Errorf("%d records are in snapshots, the scripts have counted %d", kept, all)
 	}
 }
