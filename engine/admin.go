@@ -147,8 +147,8 @@ func (e *Engine) WriteMetrics(w io.Writer) {
 			m.add("dragonfly_stage_script_out", "gauge", "1 while a script is taken out after repeated faults.", l, boolean(sh.breaker.since.Load() != nil))
 			m.add("dragonfly_stage_script_outs_total", "counter", "How often a script was taken out.", l, sh.breaker.opened.Load())
 			if st.keepsState.Load() {
-				m.add("dragonfly_stage_state_bytes", "gauge", "Size of the script's state as saved last.", l, sh.keptBytes.Load())
-				m.add("dragonfly_stage_state_unsaved", "gauge", "1 while the script's state cannot be saved.", l, boolean(sh.unsaved.Load()))
+				m.add("dragonfly_stage_state_bytes", "gauge", "Size of the script's state as saved last.", l, sh.keeper.bytes.Load())
+				m.add("dragonfly_stage_state_unsaved", "gauge", "1 while the script's state cannot be saved.", l, boolean(sh.keeper.unsaved.Load()))
 			}
 			m.addFloat("dragonfly_stage_script_seconds_total", "counter", "Time spent in a stage's scripts.", l, time.Duration(sh.busy.Load()).Seconds())
 		}

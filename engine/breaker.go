@@ -181,9 +181,11 @@ func (sh *shard) bypassRoute() Route {
 func (sh *shard) try(ev *Event) {
 	t := &trial{ev: *ev, done: make(chan error, 1)}
 	sh.breaker.trial = t
-	script := sh.script
+	script, here, err := sh.scriptOf(ev)
 	go func() {
-		err := script.Handle(&t.ev, &t.results)
+		if here && err == nil {
+			err = script.Handle(&t.ev, &t.results)
+		}
 		t.done <- err
 		sh.queue.poke()
 	}()

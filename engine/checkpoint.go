@@ -64,13 +64,19 @@ type Cut struct {
 	States  map[string]StageState `json:"states,omitempty"` // by stage, "analyzer dns"
 }
 
+// NewCut returns a Cut of this program's version.
+func NewCut(inputs map[string][]Position, states map[string]StageState) *Cut {
+	return &Cut{Version: checkpointVersion, Inputs: inputs, States: states}
+}
+
 // StageState is what the scripts of one stage keep, by shard. Only the script loader knows what the bytes mean.
 type StageState struct {
 	Shards [][]byte `json:"shards"`
 	Sum    uint32   `json:"sum"` // CRC-32C of all shards, one behind the other
 }
 
-func newStageState(shards [][]byte) StageState {
+// NewStageState returns the state of a stage with its checksum.
+func NewStageState(shards [][]byte) StageState {
 	return StageState{Shards: shards, Sum: sumOf(shards)}
 }
 

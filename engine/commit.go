@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -95,11 +97,29 @@ func (e *Engine) commit(ctx context.Context) (held time.Duration, err error) {
 	}
 	e.committing.Lock()
 	defer e.committing.Unlock()
+	plain := e.plain.Load()
+	if plain == e.plainSaved && e.onlyPartitions() {
+		return 0, nil // partitions save what their scripts keep, and there is nothing else
+	}
 	cut, held, err := e.cut(ctx)
 	if err != nil {
 		return held, err
 	}
-	return held, e.parts.Checkpoints.Write(cut)
+	if err := e.parts.Checkpoints.Write(cut); err != nil {
+		return held, err
+	}
+	e.plainSaved = plain
+	return held, nil
+}
+
+// onlyPartitions reports whether states move with the partitions of all inputs: these keep no positions here.
+func (e *Engine) onlyPartitions() bool {
+	for i := range e.moves {
+		if !e.moves[i].Load() {
+			return false
+		}
+	}
+	return true
 }
 
 // commitReplay saves a checkpoint with what scripts have counted of a batch of dead letters, before the progress of the
@@ -147,7 +167,7 @@ func (e *Engine) cut(ctx context.Context) (*Cut, time.Duration, error) {
 				return nil, 0, errNotAtRest
 			}
 		}
-		states[st.key()] = newStageState(shards)
+		states[st.key()] = NewStageState(shards)
 	}
 	return e.parts.Checkpoints.Cut(states), time.Since(start), nil
 }
@@ -190,26 +210,37 @@ func (sh *shard) answer(to chan<- savedState) {
 }
 
 // saveState returns the state of the shard's script, encoded.
-func (sh *shard) saveState() []byte {
-	keeper, ok := sh.script.(StateKeeper)
+func (sh *shard) saveState() []byte { return sh.keeper.save(sh.script, sh.log, sh.stage.row.Script) }
+
+// stateKeeper holds the state of one script as saved last. Only the worker touches it, except for what is atomic.
+type stateKeeper struct {
+	kept    []byte
+	told    time.Time // that it cannot be saved
+	bytes   atomic.Int64
+	unsaved atomic.Bool // it can not be saved
+}
+
+// save returns the state of script, encoded; if that fails, as it was saved last.
+func (k *stateKeeper) save(script Script, log *slog.Logger, name string) []byte {
+	keeper, ok := script.(StateKeeper)
 	if !ok {
-		return sh.kept
+		return k.kept
 	}
 	data, err := keeper.SaveState()
 	if err != nil {
-		sh.unsaved.Store(true)
-		if now := time.Now(); now.Sub(sh.told) >= 30*time.Second {
-			sh.told = now
-			sh.log.Error("the state of a script cannot be saved: after a restart it would be what it was before", "script", sh.stage.row.Script, "err", err)
+		k.unsaved.Store(true)
+		if now := time.Now(); now.Sub(k.told) >= 30*time.Second {
+			k.told = now
+			log.Error("the state of a script cannot be saved: after a restart it would be what it was before", "script", name, "err", err)
 		}
-		return sh.kept
+		return k.kept
 	}
-	if sh.unsaved.Swap(false) {
-		sh.told = time.Time{}
-		sh.log.Info("the state of the script is saved again", "script", sh.stage.row.Script)
+	if k.unsaved.Swap(false) {
+		k.told = time.Time{}
+		log.Info("the state of the script is saved again", "script", name)
 	}
-	sh.kept = data
-	sh.keptBytes.Store(int64(len(data)))
+	k.kept = data
+	k.bytes.Store(int64(len(data)))
 	return data
 }
 
@@ -227,6 +258,6 @@ func (sh *shard) states() (saved [][]byte, resharded bool) {
 		}
 		return saved, len(saved) > 0
 	}
-	sh.kept = saved[sh.n]
+	sh.keeper.kept = saved[sh.n]
 	return saved[sh.n : sh.n+1], false
 }

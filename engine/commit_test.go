@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,8 @@ import (
 type counting struct {
 	pause   time.Duration
 	broken  atomic.Bool // the state cannot be saved
-	started [][]uint64  // what each script began with
+	mu      sync.Mutex
+	started [][]uint64 // what each script began with
 	scripts []*countingScript
 }
 
@@ -44,6 +46,8 @@ func (p *counting) Load(env ScriptEnv, out *Results) (Script, error) {
 			s.sum += binary.LittleEndian.Uint64(data[8:])
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.started = append(p.started, []uint64{s.n, s.sum})
 	p.scripts = append(p.scripts, s)
 	return s, nil
@@ -251,7 +255,7 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	if err := b.engine.Run(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	if !b.engine.analyzers[0].shards[0].unsaved.Load() {
+	if !b.engine.analyzers[0].shards[0].keeper.unsaved.Load() {
 		t.Error("nobody was told")
 	}
 	all, err := OpenCheckpoints(filepath.Join(dir, "checkpoint.json"))

@@ -42,6 +42,8 @@ type Batch struct {
 	Origin  string   // the source for the operator: a path, a socket, a peer
 	Records []Record // in order; the input may reuse the slice when emit has returned
 	Done    func()   // called once, from any goroutine, when each record and all that was derived from it is finished; nil if the input keeps no offset
+
+	Partition *Partition // that the records belong to; nil: none
 }
 
 // NewChunk returns n bytes that are not cleared, for reading or encoding into: BenchmarkReader 106 -> 70 ns a line.
@@ -147,7 +149,16 @@ type Params struct {
 	Dial        func(ctx context.Context, network, address string) (net.Conn, error) // connects; works in a chroot, counts as a use of the network
 	Roots       *x509.CertPool                                                       // who may sign certificates of servers; nil: as the system has it
 	Read        func(path string) ([]byte, error)                                    // reads a file that a row names, relative to ROOT (certificates); for New only
+	Redis       func(address string) (open func() (RedisConn, error), err error)     // "redis" is the server that config.lua names, "auto" too, but open is nil if it names none; else a URL. open does not connect yet
 	Counter     func(name, help string) *atomic.Int64                                // a counter of this row in /metrics, /ledger and the exit report: Counter("datagrams_dropped_total", "...")
+}
+
+// RedisConn leads to a server that holds what processes share. It is safe for all goroutines.
+type RedisConn interface {
+	// Do carries out one command and returns its reply: nil, int64, string or []any of these. It is tried once, within the
+	// server's timeout. What the server refuses is an error too.
+	Do(args ...string) (any, error)
+	Close() error
 }
 
 // Option declares one key of a row: it is checked, filled in and documented from this.

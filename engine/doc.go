@@ -68,6 +68,16 @@
 // encodes its table, and the gate opens again. So its counters are exact after a crash, whatever comes twice. A pipeline
 // without such scripts saves its positions without resting.
 //
+// # State that moves
+//
+// The partitions of a Kafka topic go from process to process, and the state of scripts goes with them (partition.go). A Partition has
+// a script of its own in each stage that keeps state; Batch.Partition says whose events they are, and with that which worker and
+// which script have them. Instead of the whole pipeline one partition comes to rest, in Save: its input emits nothing, its events
+// in flight are finished, its timers wait, and the workers encode its states. The input (engine/input/kafka) writes them with
+// the offset as one value to a Redis, in a step that refuses a writer that is no longer the owner, and only then lets Kafka
+// commit. Finish does the same for good, after the last timers and finish(). What is read comes from the snapshot's offset on,
+// so what is not in a snapshot comes again, and is counted once.
+//
 // # Scripts that fail
 //
 // An event on which a script fails goes to the dead letter. A script that fails again and again, or burns time in calls that

@@ -66,6 +66,12 @@ type Engine struct {
 	state      atomic.Int32  // 0 not yet running, 1 running, 2 draining, 3 ended
 	aborted    atomic.Bool   // drain_timeout is reached: what is not finished stays so
 	ended      chan struct{} // closed when Run returns
+
+	moves      []atomic.Bool // by input: the state of scripts moves with its partitions. Set by Run
+	partitions sync.Map      // *Partition: those with scripts
+	stopped    chan struct{} // closed when workers no longer answer
+	plain      atomic.Int64  // batches that belong to no partition
+	plainSaved int64         // as of the last checkpoint, -1 before the first; with committing held
 }
 
 // Destinations that every engine has, before those of the user.
@@ -86,7 +92,7 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 	if parts.Checkpoints == nil {
 		parts.Checkpoints = NewCheckpoints()
 	}
-	e := &Engine{cfg: cfg, parts: parts, log: parts.Log, timers: newTimers(), opened: make([]bool, len(cfg.Inputs)), ended: make(chan struct{})}
+	e := &Engine{cfg: cfg, parts: parts, log: parts.Log, timers: newTimers(), opened: make([]bool, len(cfg.Inputs)), ended: make(chan struct{}), stopped: make(chan struct{}), moves: make([]atomic.Bool, len(cfg.Inputs)), plainSaved: -1}
 	e.files.dir = parts.WWW
 	e.gate = newGate(cfg.MaxInFlight, cfg.MaxInFlightBytes)
 	e.routes.analyzers, e.routes.outputs = map[string]Route{}, map[string]Route{}
@@ -113,7 +119,8 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 		e.books = append(e.books, &books{tag: row.Tag})
 	}
 	e.books = append(e.books, &books{tag: "replay"}, &books{tag: "timer"})
-	for _, st := range e.stages() { // after all ports are there: an outbox has a buffer for each
+	for i, st := range e.stages() { // after all ports are there: an outbox has a buffer for each
+		st.n = i
 		for n := range st.row.Workers {
 			sh := e.newShard(st, n)
 			st.shards = append(st.shards, sh)
@@ -128,6 +135,9 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 		for i, in := range parts.Inputs {
 			e.opened[i] = parts.Opened[in]
 		}
+	}
+	if err := e.checkPartitions(); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
@@ -251,6 +261,7 @@ func (e *Engine) loadStage(st *stage, program Program) error {
 func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 	e.started = time.Now()
 	e.tellForgottenStates()
+	e.setMoves()
 	e.state.Store(1)
 	defer close(e.ended)
 	defer e.state.Store(3)
@@ -301,7 +312,8 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		context.AfterFunc(abort, func() { t.Stop() })
 	})
 	defer stop()
-	context.AfterFunc(abort, func() { e.aborted.Store(true) })
+	noAnswers := sync.OnceFunc(func() { close(e.stopped) })
+	context.AfterFunc(abort, func() { e.aborted.Store(true); noAnswers() })
 	if e.parts.Interrupt != nil {
 		quiet := context.AfterFunc(abort, func() { e.parts.Interrupt(true) })
 		defer func() {
@@ -335,6 +347,8 @@ func (e *Engine) Run(ctx context.Context, untilDrained bool) error {
 		p.queue.close()
 	}
 	workers.Wait()
+	noAnswers()
+	e.closePartitions()
 	stopHelpers()
 	helpers.Wait()
 	if cause := context.Cause(abort); err != nil && cause == errDrainTimeout {
@@ -374,7 +388,7 @@ func (e *Engine) drain(abort context.Context) error {
 	}
 	if last := e.timers.drain(); len(last) > 0 {
 		emissions, _ := emissionsOf(last)
-		e.sendOwn(e.newOutbox(), emissions, "timer")
+		e.sendOwn(e.newOutbox(), nil, emissions, "timer")
 		if err := e.gate.waitIdle(abort); err != nil {
 			return err
 		}
@@ -405,11 +419,15 @@ func (e *Engine) runInput(ctx context.Context, i int, untilDrained bool) error {
 	row, in := &e.cfg.Inputs[i], e.parts.Inputs[i]
 	log := e.log.With("input", row.Tag)
 	log.Info("Running "+row.Tag, "uri", row.URI)
-	emit := e.emitter(i)
+	emit, run := e.emitter(i), in.Run
+	if e.moves[i].Load() {
+		p := in.(Partitioned)
+		run = func(ctx context.Context, emit EmitFunc) error { return p.RunPartitions(ctx, emit, e.openPartition) }
+	}
 	for wait := (backoff{}); ; {
 		err := e.openInput(ctx, i)
 		if err == nil {
-			err = in.Run(ctx, func(ctx context.Context, b Batch) error {
+			err = run(ctx, func(ctx context.Context, b Batch) error {
 				wait = backoff{}
 				return emit(ctx, b)
 			})
@@ -451,6 +469,11 @@ func (e *Engine) emitter(i int) EmitFunc {
 			return err
 		}
 		batch := e.gate.newBatch(books, b.Origin, len(b.Records), bytes, b.Done)
+		if batch.part = b.Partition; b.Partition != nil {
+			b.Partition.enter(len(b.Records))
+		} else {
+			e.plain.Add(1)
+		}
 		for i := range b.Records {
 			r, rec := &b.Records[i], &batch.records[i]
 			rec.offset = r.Offset
@@ -499,6 +522,7 @@ func (e *Engine) Swap(ctx context.Context, filters, analyzers []Program) error {
 			return ctx.Err()
 		}
 	}
+	e.tellStaying()
 	return errors.Join(errs...)
 }
 

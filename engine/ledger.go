@@ -46,6 +46,7 @@ type recordBatch struct {
 	done    func()       // the input's Batch.Done, may be nil
 	gate    *gate        // nil for lines of the engine itself, which nobody counts
 	letters []letter     // of a replay, one per record; else nil
+	part    *Partition   // nil: of no partition
 }
 
 // record is one record on its way: it is finished when the last event that was derived from it is.
@@ -142,6 +143,9 @@ func (b *recordBatch) close() {
 	}
 	if b.gate != nil {
 		b.gate.release(len(b.records), b.bytes)
+	}
+	if b.part != nil {
+		b.part.release(len(b.records))
 	}
 }
 

@@ -33,12 +33,21 @@ func (o *outbox) add(route Route, ev Event) {
 	d := &o.e.dests[route]
 	p := d.first
 	if d.shards > 1 {
-		if d.by != nil {
+		if part := ev.rec.batch.part; part != nil && d.stage.keepsState.Load() {
+			p += int(part.hash % uint64(d.shards))
+		} else if d.by != nil {
 			p += int(d.by.hash(&ev, &o.keys) % uint64(d.shards))
 		} else {
 			p += o.turn[route] % d.shards
 		}
 	}
+	o.put(p, ev)
+}
+
+// pass takes ev for one shard of a stage.
+func (o *outbox) pass(route Route, shard int, ev Event) { o.put(o.e.dests[route].first+shard, ev) }
+
+func (o *outbox) put(p int, ev Event) {
 	if len(o.bufs[p]) == 0 {
 		o.touched = append(o.touched, p)
 	}

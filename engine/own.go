@@ -10,14 +10,41 @@ import (
 
 // What the engine sends on its own account: events of timers, setup() and finish(), and dead letters.
 
+// heldTimers is how long timers of a partition wait that is at rest for a moment.
+const heldTimers = 10 * time.Millisecond
+
 // fireTimers sends what timers hold to their analyzers. If the engine drains before it may, they are pending again.
 func (e *Engine) fireTimers(ctx context.Context, due []pendingTimer) {
+	for len(due) > 0 {
+		n := 1
+		for n < len(due) && due[n].of == due[0].of {
+			n++
+		}
+		e.fireTimersOf(ctx, due[0].of, due[:n:n])
+		due = due[n:]
+	}
+}
+
+// fireTimersOf does so for timers of one partition, or of none.
+func (e *Engine) fireTimersOf(ctx context.Context, p *Partition, due []pendingTimer) {
+	if p != nil {
+		entered, closed := p.enterTimers(len(due))
+		if !entered {
+			if !closed {
+				e.timers.postpone(due, time.Now().Add(heldTimers))
+			}
+			return
+		}
+	}
 	emissions, bytes := emissionsOf(due)
 	if e.gate.enterOpen(ctx, len(emissions), bytes) != nil {
+		if p != nil {
+			p.release(len(due))
+		}
 		e.timers.giveBack(due)
 		return
 	}
-	e.sendEntered(e.newOutbox(), emissions, bytes, "timer")
+	e.sendEntered(e.newOutbox(), p, emissions, bytes, "timer")
 }
 
 func emissionsOf(due []pendingTimer) (list []Emission, bytes int64) {
@@ -28,8 +55,9 @@ func emissionsOf(due []pendingTimer) (list []Emission, bytes int64) {
 	return list, bytes
 }
 
-// sendOwn sends events that come from no record: of setup() and finish(), and of the timers that fire when the engine drains.
-func (e *Engine) sendOwn(out *outbox, emissions []Emission, origin string) {
+// sendOwn sends events that come from no record: of setup() and finish(), and of the timers that fire when the engine drains. p is
+// the partition whose script emitted them, nil if it is of none.
+func (e *Engine) sendOwn(out *outbox, p *Partition, emissions []Emission, origin string) {
 	if len(emissions) == 0 {
 		return
 	}
@@ -38,12 +66,18 @@ func (e *Engine) sendOwn(out *outbox, emissions []Emission, origin string) {
 		bytes += int64(len(emissions[i].Body))
 	}
 	e.gate.enter(len(emissions), bytes)
-	e.sendEntered(out, emissions, bytes, origin)
+	if p != nil {
+		p.enter(len(emissions))
+	}
+	e.sendEntered(out, p, emissions, bytes, origin)
 }
 
-// sendEntered sends events that the gate has let in. They are booked as read by "timer".
-func (e *Engine) sendEntered(out *outbox, emissions []Emission, bytes int64, origin string) {
+// sendEntered sends events that the gate, and p if it is not nil, have let in. They are booked as read by "timer".
+func (e *Engine) sendEntered(out *outbox, p *Partition, emissions []Emission, bytes int64, origin string) {
 	batch := e.gate.newBatch(e.books[len(e.books)-1], origin, len(emissions), bytes, nil)
+	if batch.part = p; p == nil {
+		e.plain.Add(1)
+	}
 	for i, em := range emissions {
 		out.add(em.Route, Event{Body: em.Body, Index: em.Index, rec: &batch.records[i], hops: 1})
 	}

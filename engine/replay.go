@@ -228,6 +228,7 @@ func (e *Engine) sendReplay(ctx context.Context, out *outbox, request string, it
 	}
 	h := &handful{request: request, done: make(chan struct{})}
 	h.batch = e.gate.newBatch(e.books[len(e.cfg.Inputs)], request, len(items), size, func() { close(h.done) })
+	e.plain.Add(1)
 	h.batch.letters = make([]letter, len(items))
 	for i := range items {
 		it, rec := &items[i], &h.batch.records[i]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ const sendLen = 1024
 type stage struct {
 	row      StageRow
 	isFilter bool
+	n        int // 0-based, filters before analyzers
 	shards   []*shard
 
 	keepsState atomic.Bool // its script keeps state: see commit.go
@@ -49,11 +51,14 @@ type shard struct {
 	last  atomic.Pointer[chan struct{}]   // drained: call finish() and tell
 	save  atomic.Pointer[chan savedState] // a checkpoint is taken: give the state
 
+	program atomic.Pointer[Program] // of script
+
+	askMu sync.Mutex
+	asked []func() // what others want the worker to do
+
 	in, out, failed, dead atomic.Int64
 	busy                  atomic.Int64 // ns in scripts
-	keptBytes             atomic.Int64 // of the state as saved last
 	bypassed              atomic.Int64 // events that passed the script by
-	unsaved               atomic.Bool  // the state can not be saved
 
 	// worker
 	log      *slog.Logger
@@ -63,8 +68,7 @@ type shard struct {
 	finisher finisher
 	slab     []lazyjson.Field // memory for the indexes of the next events
 	breaker  breaker
-	kept     []byte    // the state as saved last
-	told     time.Time // that it cannot be saved
+	keeper   stateKeeper
 }
 
 // swap asks a worker to go on with another program; done receives the result once.
@@ -83,15 +87,10 @@ func (e *Engine) newShard(st *stage, n int) *shard {
 
 // load makes the script of program. It runs setup(), whose events go out as the engine's own.
 func (sh *shard) load(program Program) error {
-	row := &sh.stage.row
 	sh.results.Reset()
 	sh.settle(true)
 	states, resharded := sh.states()
-	script, err := program.Load(ScriptEnv{
-		Stage: row.Tag, IsFilter: sh.stage.isFilter, Shard: sh.n, DefaultAnalyzer: row.DefaultAnalyzer,
-		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Memory: row.Memory, Instructions: row.Instructions, Router: sh.e, Log: sh.log,
-		Workers: len(sh.stage.shards), States: states, Resharded: resharded, StateMax: sh.e.cfg.StateMax, Statistics: sh.e.Statistics,
-	}, &sh.results)
+	script, err := program.Load(sh.env(states, resharded, sh.log), &sh.results)
 	if err != nil {
 		sh.results.Reset()
 		return err
@@ -100,11 +99,22 @@ func (sh *shard) load(program Program) error {
 		sh.script.Close()
 	}
 	sh.script = script
+	sh.program.Store(&program)
 	sh.breaker.reset()
 	keeps, ok := program.(StatefulProgram)
 	sh.stage.keepsState.Store(ok && keeps.KeepsState())
 	sh.sendOwn("setup")
 	return nil
+}
+
+// env is what a script of the shard knows of its place.
+func (sh *shard) env(states [][]byte, resharded bool, log *slog.Logger) ScriptEnv {
+	row := &sh.stage.row
+	return ScriptEnv{
+		Stage: row.Tag, IsFilter: sh.stage.isFilter, Shard: sh.n, DefaultAnalyzer: row.DefaultAnalyzer,
+		DefaultOutput: row.DefaultOutput, Timeout: row.Timeout, Memory: row.Memory, Instructions: row.Instructions, Router: sh.e, Log: log,
+		Workers: len(sh.stage.shards), States: states, Resharded: resharded, StateMax: sh.e.cfg.StateMax, Statistics: sh.e.Statistics,
+	}
 }
 
 // run is the worker: until the queue is closed or ctx done.
@@ -122,6 +132,7 @@ func (sh *shard) run(ctx context.Context) {
 		if to := sh.save.Swap(nil); to != nil {
 			sh.answer(*to)
 		}
+		sh.answerAll()
 		total := len(events)
 		for rest := events; len(rest) > 0 && ctx.Err() == nil; {
 			n := min(len(rest), sliceLen)
@@ -194,8 +205,17 @@ func (sh *shard) one(ev *Event) int {
 	if sh.breaker.out {
 		return sh.bypass(ev)
 	}
+	script, here, err := sh.scriptOf(ev)
+	switch {
+	case !here:
+		sh.outbox.pass(sh.e.stageRoute(sh.stage), ev.rec.batch.part.seats[sh.stage.n].sh.n, *ev)
+		return 0
+	case err != nil:
+		sh.fault(ev, err)
+		return 0
+	}
 	sh.results.Reset()
-	err := sh.script.Handle(ev, &sh.results)
+	err = script.Handle(ev, &sh.results)
 	if sh.e.aborted.Load() {
 		return 0 // what it waited for may have been cut off: the record is not finished, and comes again
 	}
@@ -210,7 +230,7 @@ func (sh *shard) one(ev *Event) int {
 
 // emit sends on what a script made of ev. It returns how many events that are.
 func (sh *shard) emit(ev *Event, results *Results) int {
-	sh.arm(results)
+	sh.arm(results, ev.rec.batch.part)
 	n := len(results.Emitted)
 	switch {
 	case n == 0:
@@ -282,16 +302,16 @@ func (sh *shard) finish() {
 	sh.sendOwn("finish")
 }
 
-// arm hands the timers that a script set to the engine.
-func (sh *shard) arm(results *Results) {
+// arm hands the timers that a script set to the engine. They belong to a partition if the event did.
+func (sh *shard) arm(results *Results, of *Partition) {
 	for _, t := range results.Timers {
-		sh.e.timers.add(t)
+		sh.e.timers.add(t, of)
 	}
 }
 
 // sendOwn sends on results that belong to no record; they are booked as read from "timer".
 func (sh *shard) sendOwn(why string) {
-	sh.arm(&sh.results)
-	sh.e.sendOwn(sh.outbox, sh.results.Emitted, sh.stage.row.Tag+" "+why)
+	sh.arm(&sh.results, nil)
+	sh.e.sendOwn(sh.outbox, nil, sh.results.Emitted, sh.stage.row.Tag+" "+why)
 	sh.results.Reset()
 }

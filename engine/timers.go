@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,18 +19,20 @@ type timers struct {
 
 type pendingTimer struct {
 	Timer
-	at time.Time
-	n  int
+	of   *Partition // nil: of none
+	late bool       // a repetition that was postponed
+	at   time.Time
+	n    int
 }
 
 func newTimers() *timers { return &timers{changed: make(chan struct{}, 1)} }
 
-func (t *timers) add(timer Timer) { t.addAt(timer, time.Now().Add(timer.After)) }
+func (t *timers) add(timer Timer, of *Partition) { t.addAt(timer, of, time.Now().Add(timer.After)) }
 
-func (t *timers) addAt(timer Timer, at time.Time) {
+func (t *timers) addAt(timer Timer, of *Partition, at time.Time) {
 	t.mu.Lock()
 	t.n++
-	heap.Push(&t.heap, pendingTimer{timer, at, t.n})
+	heap.Push(&t.heap, pendingTimer{Timer: timer, of: of, at: at, n: t.n})
 	t.mu.Unlock()
 	select {
 	case t.changed <- struct{}{}:
@@ -90,6 +94,40 @@ func (t *timers) drain() []pendingTimer {
 		}
 	}
 	return once
+}
+
+// drainOf removes the timers of a partition and returns those that fire once, in order of their time.
+func (t *timers) drainOf(p *Partition) []pendingTimer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var once, rest timerHeap
+	for _, timer := range t.heap {
+		switch {
+		case timer.of != p:
+			rest = append(rest, timer)
+		case !timer.Every:
+			once = append(once, timer)
+		}
+	}
+	t.heap = rest
+	heap.Init(&t.heap)
+	slices.SortFunc(once, func(a, b pendingTimer) int { return cmp.Or(a.at.Compare(b.at), a.n-b.n) })
+	return once
+}
+
+// postpone takes timers that were due while their partition was held: they fire at another time, repeating ones once however
+// often they were due.
+func (t *timers) postpone(due []pendingTimer, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range due {
+		if p.Every && slices.ContainsFunc(t.heap, func(o pendingTimer) bool { return o.late && o.n == p.n }) {
+			continue
+		}
+		p.late = p.late || p.Every
+		p.at, p.Every = at, false // it is set again already
+		heap.Push(&t.heap, p)
+	}
 }
 
 // giveBack takes timers that were due and did not fire; repeating ones are set again already.

@@ -146,10 +146,10 @@ func defaults(options []engine.Option) engine.Values {
 	return v
 }
 
-func (b *builder) params(kind, tag, uri, scheme, address string, o engine.Values) engine.Params {
+func (b *builder) params(cfg *engine.Config, kind, tag, uri, scheme, address string, o engine.Values) engine.Params {
 	return engine.Params{Tag: tag, Version: version, URI: uri, Scheme: scheme, Address: address, Options: o, Root: b.root, LogDir: b.logDir, RunDir: b.runDir,
 		Log: b.log.With(kind, tag), Checkpoints: b.checkpoints, Counter: b.counters.Of(kind, tag),
-		Dial: b.loader.Dial, Roots: b.loader.Roots(), Read: b.loader.Read}
+		Dial: b.loader.Dial, Roots: b.loader.Roots(), Read: b.loader.Read, Redis: b.redisOf(cfg)}
 }
 
 func (b *builder) input(row *engine.InputRow, p, old *pipeline) (engine.Input, error) {
@@ -157,7 +157,7 @@ func (b *builder) input(row *engine.InputRow, p, old *pipeline) (engine.Input, e
 	if in, ok := p.takeOver(key, old).(engine.Input); ok {
 		return in, nil
 	}
-	in, err := inputs[row.Scheme].New(b.params("input", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
+	in, err := inputs[row.Scheme].New(b.params(p.cfg, "input", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
 	p.keys[key] = in
 	return in, err
 }
@@ -167,7 +167,7 @@ func (b *builder) output(row *engine.OutputRow, p, old *pipeline) (engine.Output
 	if out, ok := p.takeOver(key, old).(engine.Output); ok {
 		return out, nil
 	}
-	out, err := outputs[row.Scheme].New(b.params("output", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
+	out, err := outputs[row.Scheme].New(b.params(p.cfg, "output", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
 	p.keys[key] = out
 	return out, err
 }

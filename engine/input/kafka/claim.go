@@ -40,6 +40,8 @@ type claim struct {
 	paused  bool
 	flights []*flight // emitted, in order; the first is not finished
 	revoked bool      // nothing may be marked any more
+
+	launching launching // used if the state of scripts moves with the partition
 }
 
 // flight is a batch that was emitted.
@@ -50,7 +52,8 @@ type flight struct {
 }
 
 func newClaim(in *input, origin string, flow pauser, mark func(int64)) *claim {
-	return &claim{in: in, origin: origin, flow: flow, mark: mark, fresh: make(chan struct{}, 1), progress: make(chan struct{}, 1)}
+	return &claim{in: in, origin: origin, flow: flow, mark: mark, fresh: make(chan struct{}, 1), progress: make(chan struct{}, 1),
+		launching: launching{held: make(chan struct{}, 1), due: make(chan struct{}, 1)}}
 }
 
 // read collects messages until the channel is closed or ctx is done.
@@ -152,7 +155,7 @@ func (c *claim) launch(list []*sarama.ConsumerMessage) engine.Batch {
 	c.mu.Lock()
 	c.flights = append(c.flights, f)
 	c.mu.Unlock()
-	return engine.Batch{Origin: c.origin, Records: records, Done: func() { c.done(f) }}
+	return engine.Batch{Origin: c.origin, Records: records, Done: func() { c.done(f) }, Partition: c.launching.part}
 }
 
 // oneLine makes one line of JSON that was written on several: line ends stand between its tokens only.
@@ -179,11 +182,20 @@ func (c *claim) done(f *flight) {
 		next = c.flights[0].next
 		c.flights = c.flights[1:]
 	}
-	if next >= 0 && !c.revoked {
+	if next >= 0 && !c.revoked && c.launching.part == nil { // with state a snapshot must be there first
 		c.mark(next)
 	}
 	c.mu.Unlock()
 	signal(c.progress)
+}
+
+// commit marks the offset of a snapshot.
+func (c *claim) commit(next int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.revoked {
+		c.mark(next)
+	}
 }
 
 // inFlight returns the records that are not finished or wait for some that are not.

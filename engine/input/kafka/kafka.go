@@ -30,6 +30,8 @@ var Kind = engine.InputKind{
 		{Key: "session_timeout", Type: engine.Duration, Default: 45 * time.Second, Min: 1, Max: 3600, Doc: "After this time without a sign of life the group gives the partitions to others."},
 		{Key: "rebalance_timeout", Type: engine.Duration, Default: 60 * time.Second, Min: 2, Max: 3600, Doc: "How long a member may take to give partitions away; for 3/4 of it records in flight are waited for, what is not finished then comes twice."},
 		{Key: "isolation", Type: engine.String, Default: "read_committed", Enum: []string{"read_committed", "read_uncommitted"}, Doc: "Whether records of transactions that are open or were aborted are left out."},
+		{Key: "state", Type: engine.String, Default: "auto", Secret: true, Doc: "Where the tables `state` of scripts are kept, by partition, so that they go where the partitions go: \"redis\" is the server that config.lua names, or a URL (`redis://HOST:6379`, `rediss://` with TLS). \"auto\" is \"redis\" if config.lua names a server, else \"local\"; \"local\" keeps them in this process. Without a script that keeps state it means nothing."},
+		{Key: "state_interval", Type: engine.Duration, Default: time.Second, Min: 0.05, Max: 3600, Doc: "How often a partition comes to rest for a moment and its states are written to that Redis, if they have changed; also after 100,000 records. States that take long are written less often."},
 		{Key: "fetch", Type: engine.Bytes, Default: int64(1 << 20), Min: 1024, Max: 64 << 20, Doc: "Bytes of a partition that are asked for at once; about three times as many are held for each."},
 		{Key: "max_line", Type: engine.Bytes, Default: int64(16 << 20), Min: 64, Max: 64 << 20, Doc: "Longest record in bytes; the beginning of a longer one goes to the dead letter."},
 	}, kafka.Options...),
@@ -39,6 +41,7 @@ var Kind = engine.InputKind{
 // input may be used by one Run at a time.
 type input struct {
 	cluster   *kafka.Cluster
+	tag       string
 	log       *slog.Logger
 	group     string
 	topics    []string         // names
@@ -51,13 +54,20 @@ type input struct {
 	fetch     int
 	maxLine   int
 
+	redis      func() (engine.RedisConn, error) // nil: the states of scripts stay here
+	stateEvery time.Duration
+
 	tombstones, lost, unfinished, rebalances *atomic.Int64
+	counts                                   stateCounters
 }
 
 // start is where to begin without an offset: sarama.OffsetOldest, sarama.OffsetNewest, or a Unix time in ms.
 type start int64
 
-var _ engine.PortUser = (*input)(nil)
+var (
+	_ engine.PortUser    = (*input)(nil)
+	_ engine.Partitioned = (*input)(nil)
+)
 
 // New implements the kind.
 func New(p engine.Params) (engine.Input, error) {
@@ -65,7 +75,7 @@ func New(p engine.Params) (engine.Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &input{log: p.Log, instance: p.Options.String("instance_id"), session: p.Options.Duration("session_timeout"),
+	in := &input{tag: p.Tag, log: p.Log, stateEvery: p.Options.Duration("state_interval"), instance: p.Options.String("instance_id"), session: p.Options.Duration("session_timeout"),
 		rebalance: p.Options.Duration("rebalance_timeout"), fetch: int(p.Options.Int("fetch")), maxLine: int(p.Options.Int("max_line")),
 		tombstones: p.Counter("tombstones_total", "Messages without a value, which are no records."),
 		lost:       p.Counter("expired_total", "Messages that the brokers had deleted before they were read."),
@@ -76,7 +86,26 @@ func New(p engine.Params) (engine.Input, error) {
 	}
 	cluster, failed := kafka.NewCluster(p, a.Brokers)
 	in.cluster = cluster
-	return in, errors.Join(in.setGroup(p, a), in.setTopics(p, a), in.setStart(p.Options.String("start")), failed)
+	return in, errors.Join(in.setGroup(p, a), in.setTopics(p, a), in.setStart(p.Options.String("start")), in.setState(p), failed)
+}
+
+func (in *input) setState(p engine.Params) (err error) {
+	address := p.Options.String("state")
+	if address == "" || address == "local" || address == "auto" && p.Redis == nil {
+		return nil
+	}
+	if in.redis, err = p.Redis(address); err != nil {
+		return &engine.ConfigError{Key: "state", Msg: err.Error()}
+	}
+	if in.redis == nil {
+		return nil
+	}
+	in.counts = stateCounters{
+		saves:    p.Counter("state_saves_total", "Snapshots of the state of partitions."),
+		bytes:    p.Counter("state_saved_bytes_total", "Their bytes, packed."),
+		failures: p.Counter("state_failures_total", "Snapshots that could not be read or written when it was tried."),
+		fenced:   p.Counter("state_fenced_total", "Partitions that were dropped, as another member had claimed them.")}
+	return nil
 }
 
 func (in *input) setGroup(p engine.Params, a kafka.Address) error {
@@ -151,11 +180,32 @@ func (*input) Paths() []engine.PathUse { return nil }
 // Ports implements engine.PortUser: brokers name the ports of other brokers.
 func (*input) Ports() ([]engine.PortUse, bool) { return nil, true }
 
+// MovesState implements engine.Partitioned.
+func (in *input) MovesState() bool { return in.redis != nil }
+
+// RunPartitions implements engine.Partitioned.
+func (in *input) RunPartitions(ctx context.Context, emit engine.EmitFunc, open engine.OpenPartition) error {
+	conn, err := in.redis()
+	if err != nil {
+		return err
+	}
+	v, err := newVault(conn)
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	defer v.close()
+	return in.run(ctx, emit, open, v)
+}
+
 // Run implements engine.Input. It tries again by itself after every fault, so that a fault that lasts is told once.
 func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
+	return in.run(ctx, emit, nil, nil)
+}
+
+func (in *input) run(ctx context.Context, emit engine.EmitFunc, open engine.OpenPartition, v *vault) error {
 	c := &complaints{log: in.log}
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		worked, err := in.member(ctx, emit, c)
+		worked, err := in.member(ctx, emit, c, open, v)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -172,7 +222,7 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 }
 
 // member connects and reads as a member of the group until ctx is done or something breaks. worked says that it was let in.
-func (in *input) member(ctx context.Context, emit engine.EmitFunc, c *complaints) (worked bool, err error) {
+func (in *input) member(ctx context.Context, emit engine.EmitFunc, c *complaints, open engine.OpenPartition, v *vault) (worked bool, err error) {
 	client, err := in.cluster.Connect(ctx, in.configure)
 	if err != nil {
 		return false, err
@@ -191,7 +241,7 @@ func (in *input) member(ctx context.Context, emit engine.EmitFunc, c *complaints
 	if err != nil {
 		return false, client.Explain(err)
 	}
-	m := &member{in: in, client: both, cut: func() { client.Cut(); coordination.Cut() }, explain: client.Explain, emit: emit, say: c,
+	m := &member{in: in, client: both, cut: func() { client.Cut(); coordination.Cut() }, explain: client.Explain, emit: emit, say: c, open: open, vault: v,
 		turn: make(chan struct{}, 1), left: make(chan struct{}, 1), ended: make(chan struct{})}
 	defer m.end(group)
 	m.wg.Go(func() { m.hurry(ctx) })

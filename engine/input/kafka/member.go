@@ -31,7 +31,11 @@ type member struct {
 	claims  atomic.Int32  // that are being read, or settled
 	left    chan struct{} // 1 token: there is one less
 	ended   chan struct{} // closed by end
-	stops   atomic.Bool   // the input is to stop; set by hurry
+
+	open  engine.OpenPartition // nil: states of scripts do not move
+	vault *vault               // of them
+
+	stops atomic.Bool // the input is to stop; set by hurry
 
 	mu    sync.Mutex
 	first error // of sarama, since the last consume
@@ -168,7 +172,7 @@ func (m *member) ConsumeClaim(s sarama.ConsumerGroupSession, of sarama.ConsumerG
 		signal(m.left)
 	}()
 	topic, partition := of.Topic(), of.Partition()
-	if of.InitialOffset() < 0 {
+	if of.InitialOffset() < 0 && m.open == nil {
 		if again, err := m.begin(s, topic, partition); again || err != nil {
 			return err // the session ends; the next one begins where the offset is now
 		}
@@ -183,10 +187,20 @@ func (m *member) ConsumeClaim(s sarama.ConsumerGroupSession, of sarama.ConsumerG
 		defer cancel()
 		c.read(ctx, of.Messages())
 	})
+	var k *keeper
+	if m.open != nil {
+		var err error
+		if k, err = m.load(ctx, s, of, c); err != nil {
+			cancel()
+			wg.Wait()
+			return nil // the session ends, or is at its end
+		}
+		wg.Go(func() { k.run(ctx, cancel) })
+	}
 	err := m.forward(ctx, c)
 	cancel()
 	wg.Wait()
-	m.settle(s, c)
+	m.settle(s, c, k)
 	m.in.log.Debug("partition given back", "origin", c.origin)
 	return err
 }
@@ -198,31 +212,52 @@ func (m *member) forward(ctx context.Context, c *claim) error {
 		if !ok {
 			return nil
 		}
-		select {
-		case m.turn <- struct{}{}:
-		case <-ctx.Done():
+		if batch = c.launching.skip(batch); len(batch) == 0 {
+			continue
+		}
+		if c.launching.lock(ctx) != nil {
 			return nil
 		}
-		err := m.emit(ctx, c.launch(batch))
-		<-m.turn
+		err := m.pass(ctx, c, batch)
+		c.launching.unlock()
 		if err != nil {
-			c.recall()
 			return nil
 		}
 		m.say.flows()
 	}
 }
 
+// pass emits messages, when it is this claim's turn.
+func (m *member) pass(ctx context.Context, c *claim, list []*sarama.ConsumerMessage) error {
+	select {
+	case m.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	err := m.emit(ctx, c.launch(list))
+	<-m.turn
+	if err != nil {
+		c.recall()
+		return err
+	}
+	c.launching.launched(list[len(list)-1].Offset + 1)
+	return nil
+}
+
 // patience is how long no record of a claim may be finished before the others are not waited for when the input stops.
 const patience = 5 * time.Second
 
 // settle waits until what was emitted of a claim is finished, below the rebalance timeout, and if the input is to stop only while
-// there is progress; then the claim marks no more.
-func (m *member) settle(s sarama.ConsumerGroupSession, c *claim) {
+// there is progress; then the last snapshot of its state is written, if it has one, and the claim marks no more.
+func (m *member) settle(s sarama.ConsumerGroupSession, c *claim, k *keeper) {
 	most := time.NewTimer(m.in.rebalance * 3 / 4)
 	defer most.Stop()
 	cause := context.Cause(s.Context())
 	gone := errors.Is(cause, sarama.ErrUnknownMemberId) || errors.Is(cause, sarama.ErrIllegalGeneration) || errors.Is(cause, sarama.ErrFencedInstancedId)
+	if k != nil {
+		defer k.part.Close()
+		gone = gone || k.fenced
+	}
 	n := c.inFlight()
 	m.in.log.Debug("a partition is being taken away", "origin", c.origin, "records", n)
 	for n > 0 && !gone {
@@ -238,6 +273,11 @@ func (m *member) settle(s sarama.ConsumerGroupSession, c *claim) {
 			gone = true
 		}
 		still.Stop()
+	}
+	if k != nil && n == 0 {
+		last, stop := context.WithTimeout(context.WithoutCancel(s.Context()), m.in.rebalance/8)
+		k.finish(last)
+		stop()
 	}
 	if n := c.revoke(); n > 0 {
 		m.in.unfinished.Add(int64(n))
