@@ -56,10 +56,13 @@ func (h *hashes) Do(args ...string) (any, error) {
 
 func (*hashes) Close() error { return nil }
 
-func (h *hashes) get(partition int, field string) string {
+func (h *hashes) get(partition int, field string) string { return h.all(partition)[field] }
+
+// all returns the fields of a hash as they are at one moment.
+func (h *hashes) all(partition int) map[string]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.keys[keyOf("g", "eve", int32(partition))][field]
+	return maps.Clone(h.keys[keyOf("g", "eve", int32(partition))])
 }
 
 func (h *hashes) set(partition int, field, value string) {
@@ -82,16 +85,16 @@ func (h *hashes) counted(t *testing.T, partitions int) (counts map[string]int, o
 	defer v.close()
 	counts = map[string]int{}
 	for n := range partitions {
-		data := h.get(n, "data")
-		if data == "" {
+		hash := h.all(n)
+		if hash["data"] == "" {
 			continue
 		}
-		snap, err := v.decode([]byte(data))
+		snap, err := v.decode([]byte(hash["data"]))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if fmt.Sprint(snap.offset) != h.get(n, "offset") {
-			t.Errorf("partition %d: offset %d in the snapshot, %s beside it", n, snap.offset, h.get(n, "offset"))
+		if fmt.Sprint(snap.offset) != hash["offset"] {
+			t.Errorf("partition %d: offset %d in the snapshot, %s beside it", n, snap.offset, hash["offset"])
 		}
 		offsets += snap.offset
 		for _, state := range snap.states["filter k"].Shards {
