@@ -115,17 +115,54 @@ var ackCases = []tortureCase{
 	}},
 }
 
+// still returns an open input that does not run.
+func (r *torture) still() *input {
+	r.Helper()
+	made, err := New(engine.Params{Tag: "eve", Address: r.uri, LogDir: r.dir, Checkpoints: r.points, Counter: r.counts.Of("input", "eve"),
+		Log: slog.New(slog.NewTextHandler(r, nil)), Options: engine.Values{"max_line": int64(64 << 10), "poll": time.Second, "checkpoint": true, "from": "end"}})
+	r.check(err)
+	in := made.(*input)
+	r.check(in.Open(r.Context()))
+	r.Cleanup(func() { in.Close() })
+	return in
+}
+
+// A file that one look misses because it is being renamed is not told as lost; one that the next misses too is.
+func TestLookMissesAFileOnce(t *testing.T) {
+	r := newTorture(t, "eve.json<")
+	r.append("eve.json", events(0, 3)...)
+	r.start()
+	r.want(events(0, 3)...)
+	r.stop()
+	in := r.still()
+	in.resume()
+	r.rename("eve.json", "foreign")
+	r.check(os.Mkdir(r.path("d"), 0o755))
+	r.rename("foreign", "d/foreign")
+	now := time.Now()
+	in.look(now)
+	r.counted("files_lost_total", 0)
+	r.rename("d/foreign", "eve.json.1")
+	in.look(now)
+	r.counted("files_lost_total", 0)
+	if len(in.files) != 1 || in.files[0].sent == 0 {
+		t.Fatalf("got %d files, want the rotated one, from its checkpoint on", len(in.files))
+	}
+	in.Rewind()
+	in.resume()
+	r.rename("eve.json.1", "d/foreign")
+	in.look(now)
+	in.look(now)
+	r.counted("files_lost_total", 1)
+	r.told("a file that was followed is gone")
+}
+
 // A file that was empty when it was opened is known by its beginning as soon as something of it is emitted: a crash before
 // the next look must not let its copy be taken for new. And one that was rewritten before that is not taken for itself.
 func TestReadIdentifiesAFileThatWasEmpty(t *testing.T) {
 	r := newTorture(t, "eve.json<")
 	r.append("eve.json", "")
-	made, err := New(engine.Params{Tag: "eve", Address: r.uri, LogDir: r.dir, Checkpoints: r.points, Log: slog.New(slog.NewTextHandler(r, nil)),
-		Options: engine.Values{"max_line": int64(64 << 10), "poll": time.Second, "checkpoint": true, "from": "end"}})
-	r.check(err)
-	in := made.(*input)
-	r.check(in.Open(t.Context()))
-	t.Cleanup(func() { in.Close() })
+	in := r.still()
 	s := spot{in.places[0], "eve.json"}
 	file, _, err := s.open()
 	r.check(err)
