@@ -11,13 +11,18 @@ import (
 // recalled reports whether a candidate is a file that was read before; it is then followed again, if it has grown.
 func (in *input) recalled(c candidate) bool {
 	file, info, err := c.spot.open()
+	if os.IsNotExist(err) {
+		in.stale = true
+		return false
+	}
 	if err != nil {
 		in.unreadable(c.spot.path(), err)
 		if p := in.pastWith(idOf(c.info)); p != nil {
 			p.seen = true // it is there
 		}
-		return !os.IsNotExist(err)
+		return true
 	}
+	in.stale = in.stale || idOf(info) != idOf(c.info)
 	if in.following(idOf(info)) == nil && in.recall(file, info, c.spot, c.present) {
 		in.fine(c.spot.path())
 		return true

@@ -157,6 +157,42 @@ func TestLookMissesAFileOnce(t *testing.T) {
 	r.told("a file that was followed is gone")
 }
 
+// A file that was truncated while the input was down, and is renamed just when it looks, is still asked for what its copy
+// holds: the copy is not taken for new.
+func TestScanWhileNamesChange(t *testing.T) {
+	r := newTorture(t, "eve.json<")
+	r.append("eve.json", events(0, 3)...)
+	r.start()
+	r.want(events(0, 3)...)
+	r.stop()
+	r.append("eve.json", line(3))
+	r.copy("eve.json", "eve.json.1")
+	r.truncate("eve.json", 0)
+	in := r.still()
+	in.resume()
+	r.check(os.Mkdir(r.path("d"), 0o755))
+	now := time.Now()
+	fresh := in.present(now)
+	r.rename("eve.json", "d/foreign")
+	in.scan(fresh, false)
+	if _, err := in.readAll(t.Context(), func(_ context.Context, b engine.Batch) error {
+		t.Errorf("got %d records again", len(b.Records))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r.rename("d/foreign", "eve.json.2")
+	in.look(now)
+	want := int64(len(strings.Join(events(0, 3), "")))
+	i := slices.IndexFunc(in.files, func(f *followed) bool { return f.spot.name == "eve.json.1" })
+	if i < 0 || in.files[i].sent != want {
+		t.Fatalf("got %d files, at %d; want the copy, from %d on\n%s", len(in.files), i, want, r.log.String())
+	}
+	if in.look(now); in.again != 0 {
+		t.Errorf("got %d scans broken off, want no more", in.again)
+	}
+}
+
 // A file that was empty when it was opened is known by its beginning as soon as something of it is emitted: a crash before
 // the next look must not let its copy be taken for new. And one that was rewritten before that is not taken for itself.
 func TestReadIdentifiesAFileThatWasEmpty(t *testing.T) {
