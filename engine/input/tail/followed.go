@@ -146,8 +146,8 @@ func (in *input) emit(ctx context.Context, f *followed, records []engine.Record,
 		f.zeros += zeros
 		in.counts.zeros.Add(zeros)
 	}
-	if len(f.head) < lines.FingerprintLen && offset > int64(len(f.head)) {
-		in.unchanged(f) // a checkpoint from now on knows its beginning; whether it is unchanged, the next read sees
+	if f.unpack == nil && (f.sent == 0 || len(f.head) < lines.FingerprintLen && offset > int64(len(f.head))) {
+		in.identify(f)
 	}
 	mark := f.mark()
 	b := engine.Batch{Origin: "tail://" + f.at.Path, Records: records}
@@ -170,6 +170,24 @@ func (in *input) emit(ctx context.Context, f *followed, records []engine.Record,
 	}
 	f.sent = offset
 	return nil
+}
+
+// identify sees that a checkpoint from now on knows the beginning of what was just read: f may have been empty, or another
+// file's content, when it was last looked at. Whether it is truncated again, the next read sees.
+func (in *input) identify(f *followed) {
+	if in.unchanged(f) || f.sent > 0 {
+		return
+	}
+	now, err := lines.Identify(f.file, f.at.Path)
+	head := firstBytes(f.file, now.FingerprintLen)
+	before := lines.Before(f.file, f.reader.Offset())
+	if err != nil || head == nil || before == nil || !bytes.Equal(before, f.reader.Before()) {
+		return
+	}
+	f.head, f.at.Fingerprint, f.at.FingerprintLen = head, now.Fingerprint, now.FingerprintLen
+	if f.cursor != nil {
+		f.cursor.Update(func(p *engine.Position) { p.Fingerprint, p.FingerprintLen = now.Fingerprint, now.FingerprintLen })
+	}
 }
 
 // rewind lets the next read begin at offset, which lies at or before what was read.

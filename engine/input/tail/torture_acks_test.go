@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dragonfly/engine"
+	"dragonfly/engine/input/lines"
 )
 
 // leaveUnacked lets the pipeline ack nothing until the input is killed.
@@ -190,6 +191,37 @@ func TestScanWhileNamesChange(t *testing.T) {
 	}
 	if in.look(now); in.again != 0 {
 		t.Errorf("got %d scans broken off, want no more", in.again)
+	}
+}
+
+// A file that is rewritten between a look and the first read is known by what was read of it, and read once.
+func TestReadIdentifiesAFileThatWasRewritten(t *testing.T) {
+	r := newTorture(t, "eve.json<")
+	r.append("eve.json", events(0, 3)...)
+	in := r.still()
+	s := spot{in.places[0], "eve.json"}
+	file, _, err := s.open()
+	r.check(err)
+	f := in.followAt(file, s, 0, nil, false)
+	f.check = false // it has just been looked at
+	r.truncate("eve.json", 0)
+	r.append("eve.json", events(3, 5)...)
+	var got []string
+	for range 3 {
+		_, err = in.read(t.Context(), f, func(_ context.Context, b engine.Batch) error {
+			for _, rec := range b.Records {
+				got = append(got, rec.Body+"\n")
+			}
+			b.Done()
+			return nil
+		})
+		r.check(err)
+	}
+	if !slices.Equal(got, events(3, 5)) {
+		t.Errorf("got %d records, want 2", len(got))
+	}
+	if at := r.points.Load("eve"); len(at) != 1 || !lines.Same(file, at[0]) || at[0].Offset != int64(len(line(3)+line(4))) {
+		t.Errorf("got %+v, want the file as it is, read to its end", at)
 	}
 }
 
