@@ -378,6 +378,15 @@ func (cur *Cursor) Finish() {
 	cur.finished = true
 }
 
+// Reopen takes Finish back: the source has grown, or goes on elsewhere. change says where it is now, and must leave the
+// offset and its mark: what is tracked stays so, and is acked as before.
+func (cur *Cursor) Reopen(change func(*Position)) {
+	cur.mu.Lock()
+	defer cur.mu.Unlock()
+	cur.finished = false
+	change(&cur.at)
+}
+
 // Update changes the path or fingerprint of the position.
 func (cur *Cursor) Update(change func(*Position)) {
 	cur.mu.Lock()

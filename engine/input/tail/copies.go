@@ -123,9 +123,9 @@ func (in *input) claim(p *past, file *os.File, info os.FileInfo, s spot) bool {
 			g.sent = end
 			in.rewind(g, end)
 			g.at.Offset = end
-			if in.remember {
-				old := g.cursor
-				g.cursor = in.checkpoints.Cursor(in.tag, g.at)
+			if old := g.cursor; old != nil {
+				g.takeOver(p.cursor)
+				p.cursor = nil
 				old.Remove()
 			}
 		}
@@ -139,8 +139,8 @@ func (in *input) claim(p *past, file *os.File, info os.FileInfo, s spot) bool {
 	in.copied(s, info)
 	if size > end {
 		in.log.Info("what was not yet read of a file that is gone or was truncated is in its copy", "path", s.path(), "offset", end)
-		if f := in.followAt(file, s, end, nil, true); f != nil {
-			f.gone = f.grown
+		if f := in.followAt(file, s, end, p.cursor, true); f != nil {
+			f.gone, p.cursor = f.grown, nil
 			in.forget(p)
 		}
 		return true

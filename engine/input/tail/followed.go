@@ -36,8 +36,8 @@ type followed struct {
 	grown  time.Time      // when it last grew
 }
 
-// followAt begins to read a file at offset. A cursor of an earlier Run goes on; nil makes one. inLine says that the offset
-// comes from a checkpoint that may lie within a line that is too long.
+// followAt begins to read a file at offset. A cursor of what was read before goes on, with what is not yet acked; nil makes
+// one. inLine says that the offset comes from a checkpoint that may lie within a line that is too long.
 func (in *input) followAt(file *os.File, s spot, offset int64, cursor *engine.Cursor, inLine bool) *followed {
 	at, err := lines.Identify(file, s.path())
 	if err == nil {
@@ -56,15 +56,26 @@ func (in *input) followAt(file *os.File, s spot, offset int64, cursor *engine.Cu
 	f.at.Mark = f.reader.Mark()
 	f.head = firstBytes(file, at.FingerprintLen)
 	f.mark()
-	if in.remember {
+	switch {
+	case cursor != nil:
+		f.takeOver(cursor)
+	case in.remember:
 		f.cursor = in.checkpoints.Cursor(in.tag, f.at)
-		if cursor != nil {
-			cursor.Remove()
-		}
 	}
 	in.files = append(in.files, f)
 	in.log.Info("following", "path", f.at.Path, "offset", offset)
 	return f
+}
+
+// takeOver lets f go on with the cursor of the file that it is, or of which it is the copy: a second one beside it would
+// say after a crash that what stands before its start, and is not acked, belongs to no file.
+func (f *followed) takeOver(cursor *engine.Cursor) {
+	cursor.Reopen(func(p *engine.Position) {
+		offset, mark := p.Offset, p.Mark
+		*p = f.at
+		p.Offset, p.Mark = offset, mark
+	})
+	f.cursor = cursor
 }
 
 // readsPerTurn bounds what is read of one file before the others get their turn.
@@ -135,6 +146,9 @@ func (in *input) emit(ctx context.Context, f *followed, records []engine.Record,
 		f.zeros += zeros
 		in.counts.zeros.Add(zeros)
 	}
+	if f.unpack == nil && (f.sent == 0 || len(f.head) < lines.FingerprintLen && offset > int64(len(f.head))) {
+		in.identify(f)
+	}
 	mark := f.mark()
 	b := engine.Batch{Origin: "tail://" + f.at.Path, Records: records}
 	if f.cursor != nil {
@@ -156,6 +170,24 @@ func (in *input) emit(ctx context.Context, f *followed, records []engine.Record,
 	}
 	f.sent = offset
 	return nil
+}
+
+// identify sees that a checkpoint from now on knows the beginning of what was just read: f may have been empty, or another
+// file's content, when it was last looked at. Whether it is truncated again, the next read sees.
+func (in *input) identify(f *followed) {
+	if in.unchanged(f) || f.sent > 0 {
+		return
+	}
+	now, err := lines.Identify(f.file, f.at.Path)
+	head := firstBytes(f.file, now.FingerprintLen)
+	before := lines.Before(f.file, f.reader.Offset())
+	if err != nil || head == nil || before == nil || !bytes.Equal(before, f.reader.Before()) {
+		return
+	}
+	f.head, f.at.Fingerprint, f.at.FingerprintLen = head, now.Fingerprint, now.FingerprintLen
+	if f.cursor != nil {
+		f.cursor.Update(func(p *engine.Position) { p.Fingerprint, p.FingerprintLen = now.Fingerprint, now.FingerprintLen })
+	}
 }
 
 // rewind lets the next read begin at offset, which lies at or before what was read.
@@ -194,7 +226,7 @@ func (in *input) unchanged(f *followed) bool {
 	if !bytes.HasPrefix(now, f.head) {
 		return false
 	}
-	if before := f.reader.Before(); offset > int64(n) && len(before) > 0 {
+	if before := f.reader.Before(); offset > int64(len(f.head)) && len(before) > 0 {
 		var back [lines.MarkLen]byte
 		b := back[:len(before)]
 		if n, err := f.file.ReadAt(b, offset-int64(len(b))); n == len(b) && !bytes.Equal(b, before) {

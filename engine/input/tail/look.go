@@ -109,13 +109,23 @@ func (in *input) present(now time.Time) []candidate {
 	return fresh
 }
 
+// mostAgain bounds how many scans in a row are broken off because names change.
+const mostAgain = 8
+
 // scan looks at all files: it finds those that were rotated before anybody saw them, those that checkpoints and truncated
 // files ask for, and copies.
 func (in *input) scan(fresh []candidate, first bool) {
 	in.waiting = false
 	others, complete := in.others(first)
 	list := append(others, fresh...)
+	in.stale = false
 	list = slices.DeleteFunc(list, func(c candidate) bool { return !c.packed && in.recalled(c) })
+	if in.stale && !first && in.again < mostAgain { // else a copy of a file that is being renamed may be taken for new
+		in.again++
+		in.scans = max(in.scans, 1)
+		return
+	}
+	in.again = 0
 	list = slices.DeleteFunc(list, in.claimed)
 	list = slices.DeleteFunc(list, func(c candidate) bool { return !c.present && !c.packed && !rotated(c.spot.at.pattern, c.spot.name) })
 	for _, c := range list {

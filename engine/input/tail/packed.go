@@ -125,10 +125,10 @@ func (in *input) claimPacked(p *past, file *os.File, info os.FileInfo, head []by
 	in.counts.unpacked.Add(1)
 	in.log.Info("reading what was not yet read of a file that is packed now", "path", s.path(), "offset", p.at.Offset)
 	f := in.followPacked(file, s, u, before, p.at)
-	if p.changed && in.remember { // its cursor is finished
-		f.cursor = in.checkpoints.Cursor(in.tag, f.at)
-	} else {
-		f.cursor, p.cursor = p.cursor, nil
+	f.at.Inode = 0 // another file has it, or will
+	if p.cursor != nil {
+		f.takeOver(p.cursor)
+		p.cursor = nil
 	}
 	in.forget(p)
 	return true
@@ -223,6 +223,7 @@ func (in *input) damaged(f *followed, err error) {
 // putAwayPacked remembers both the content, which another packing may hold, and the packed file.
 func (in *input) putAwayPacked(f *followed) {
 	if info, err := f.file.Stat(); err == nil {
+		in.recalledPacked(f.file, info)
 		in.past = append(in.past, in.remembered(f.file, info, f.spot, false))
 	}
 	in.putAway(f, false)

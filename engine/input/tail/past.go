@@ -208,7 +208,8 @@ func (p *past) moved(s spot) {
 	}
 }
 
-// prune tells of the files that are looked for and were not found, and forgets the oldest of those that are gone.
+// prune tells of the files that are looked for and that two scans have not found, for one may miss a file that is renamed
+// or packed meanwhile. It forgets the oldest of those that are gone.
 func (in *input) prune() {
 	gone := 0
 	for _, p := range slices.Backward(slices.Clone(in.past)) {
@@ -216,7 +217,11 @@ func (in *input) prune() {
 			continue
 		}
 		p.tries++
-		if p.wanted() && !p.told {
+		switch {
+		case !p.wanted() || p.told:
+		case p.tries < 2:
+			in.scans = max(in.scans, 1)
+		default:
 			p.told = true
 			in.counts.lost.Add(1)
 			in.log.Warn("a file that was followed is gone: what was not yet read of it is lost, unless it comes back. Keep rotated files longer", "path", p.at.Path, "offset", p.at.Offset)

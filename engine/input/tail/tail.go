@@ -70,6 +70,8 @@ type input struct {
 	started bool              // the first look at the directory is done: files that appear now are new
 	scans   int               // so many of the next looks are at all files, not at those alone that match the pattern
 	scanned time.Time         // the last time
+	stale   bool              // names changed while the last scan looked at them
+	again   int               // so many scans in a row were broken off for that
 	waiting bool              // a file that the last scan found waits for others to be read
 	told    map[string]string // conditions by path
 }

@@ -11,13 +11,18 @@ import (
 // recalled reports whether a candidate is a file that was read before; it is then followed again, if it has grown.
 func (in *input) recalled(c candidate) bool {
 	file, info, err := c.spot.open()
+	if os.IsNotExist(err) {
+		in.stale = true
+		return false
+	}
 	if err != nil {
 		in.unreadable(c.spot.path(), err)
 		if p := in.pastWith(idOf(c.info)); p != nil {
 			p.seen = true // it is there
 		}
-		return !os.IsNotExist(err)
+		return true
 	}
+	in.stale = in.stale || idOf(info) != idOf(c.info)
 	if in.following(idOf(info)) == nil && in.recall(file, info, c.spot, c.present) {
 		in.fine(c.spot.path())
 		return true
@@ -125,12 +130,7 @@ func (in *input) takeNew(c candidate, file *os.File, info os.FileInfo, first boo
 // takePacked remembers a packed file whose content was read, and reads one that nobody has seen.
 func (in *input) takePacked(c candidate, file *os.File, info os.FileInfo, first bool) {
 	path := c.spot.path()
-	q := in.pastWith(idOf(info))
-	if q != nil {
-		first = first || compressed(q.at.Path) && q.at.Born == lines.Born(file)
-		in.forget(q)
-	}
-	if !first {
+	if !in.recalledPacked(file, info) && !first {
 		head, err := unpackedHead(file)
 		if err != nil || len(head) == 0 {
 			in.tell(path, "a packed file cannot be read yet")
@@ -143,6 +143,22 @@ func (in *input) takePacked(c candidate, file *os.File, info os.FileInfo, first 
 	}
 	in.past = append(in.past, in.remembered(file, info, c.spot, false))
 	file.Close()
+}
+
+// recalledPacked reports whether a packed file is one that was dealt with before. What is remembered of it goes: the caller
+// remembers it anew. What is remembered of files that had its inode before stays, for they may come packed too.
+func (in *input) recalledPacked(file *os.File, info os.FileInfo) (known bool) {
+	for _, p := range slices.Clone(in.past) {
+		switch {
+		case p.id != idOf(info):
+		case compressed(p.at.Path) && lines.Same(file, p.at):
+			known = true
+			in.forget(p)
+		default:
+			p.id = fileID{}
+		}
+	}
+	return known
 }
 
 // lineStart returns the offset behind the last line end before size: a line that is being written is read whole.

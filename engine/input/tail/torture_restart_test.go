@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -25,7 +26,9 @@ func (r *torture) rewrite(change func(p map[string]any)) {
 		Version int                         `json:"version"`
 		Inputs  map[string][]map[string]any `json:"inputs"`
 	}
-	r.check(json.Unmarshal(text, &f))
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber() // a float64 cannot hold when a file was born
+	r.check(d.Decode(&f))
 	for _, p := range f.Inputs["eve"] {
 		change(p)
 	}

@@ -20,7 +20,7 @@ type tortureCase struct {
 // TestTorture does to a followed file what rotation, crashes, operators and disks do. The sentence above a case says what
 // must happen.
 func TestTorture(t *testing.T) {
-	for _, c := range slices.Concat(rotationCases, contentCases, restartCases, packedCases, systemCases) {
+	for _, c := range slices.Concat(rotationCases, contentCases, restartCases, packedCases, ackCases, systemCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			uri := c.uri
