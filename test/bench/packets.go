@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"dragonfly/engine/packet"
 	"dragonfly/engine/packet/pcap"
@@ -35,7 +37,8 @@ var meters = []meter{
 	{name: "dragonfly, flows with app_proto", args: func(_, c string) []string { return []string{"", "flows", "-q", "--json", "--events", "flow", c} }},
 	{name: "dragonfly, flows with DNS, TLS, HTTP, QUIC, SSH", args: func(_, c string) []string { return []string{"", "flows", "-q", "--json", c} }},
 	{name: "softflowd", args: func(dir, c string) []string {
-		return []string{"softflowd", "-r", c, "-n", "127.0.0.1:9", "-6", "-m", "2000000", "-c", filepath.Join(dir, "ctl"), "-p", filepath.Join(dir, "pid")}
+		// Without a control socket: softflowd 1.1.0 sometimes waits for somebody to talk to it there.
+		return []string{"softflowd", "-r", c, "-n", "127.0.0.1:9", "-6", "-m", "2000000", "-c", "none", "-p", filepath.Join(dir, "pid")}
 	}},
 	{name: "nfpcapd", args: func(dir, c string) []string { return []string{"nfpcapd", "-r", c, "-w", filepath.Join(dir, "nf")} }},
 	{name: "Suricata, flow events only", only: "mixed", args: func(dir, c string) []string {
@@ -107,6 +110,9 @@ func packetBench(report *strings.Builder, dir, bin string) error {
 	return nil
 }
 
+// meterTimeout is how long a meter may need for a capture. Dragonfly needs a second, Suricata less than a minute.
+const meterTimeout = 5 * time.Minute
+
 // runMeter runs m on a capture; the zero figures where the program is not installed.
 func runMeter(dir, bin, capture string, m meter) (figures, error) {
 	args := m.args(dir, capture)
@@ -121,7 +127,9 @@ func runMeter(dir, bin, capture string, m meter) (figures, error) {
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return figures{}, err
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	ctx, cancel := context.WithTimeout(context.Background(), meterTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var text strings.Builder
 	cmd.Stderr = &text
 	f, err := timed(cmd)
