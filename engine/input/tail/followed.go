@@ -39,6 +39,15 @@ type followed struct {
 // followAt begins to read a file at offset. A cursor of what was read before goes on, with what is not yet acked; nil makes
 // one. inLine says that the offset comes from a checkpoint that may lie within a line that is too long.
 func (in *input) followAt(file *os.File, s spot, offset int64, cursor *engine.Cursor, inLine bool) *followed {
+	f := in.prepare(file, s, offset, inLine)
+	if f != nil {
+		in.begin(f, cursor)
+	}
+	return f
+}
+
+// prepare looks what a file is that is to be read at offset. After an error, which is told, it is closed and the result nil.
+func (in *input) prepare(file *os.File, s spot, offset int64, inLine bool) *followed {
 	at, err := lines.Identify(file, s.path())
 	if err == nil {
 		_, err = file.Seek(offset, io.SeekStart)
@@ -56,6 +65,11 @@ func (in *input) followAt(file *os.File, s spot, offset int64, cursor *engine.Cu
 	f.at.Mark = f.reader.Mark()
 	f.head = firstBytes(file, at.FingerprintLen)
 	f.mark()
+	return f
+}
+
+// begin follows f: see followAt.
+func (in *input) begin(f *followed, cursor *engine.Cursor) {
 	switch {
 	case cursor != nil:
 		f.takeOver(cursor)
@@ -63,8 +77,7 @@ func (in *input) followAt(file *os.File, s spot, offset int64, cursor *engine.Cu
 		f.cursor = in.checkpoints.Cursor(in.tag, f.at)
 	}
 	in.files = append(in.files, f)
-	in.log.Info("following", "path", f.at.Path, "offset", offset)
-	return f
+	in.log.Info("following", "path", f.at.Path, "offset", f.at.Offset)
 }
 
 // takeOver lets f go on with the cursor of the file that it is, or of which it is the copy: a second one beside it would

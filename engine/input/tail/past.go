@@ -147,8 +147,10 @@ func (in *input) recall(file *os.File, info os.FileInfo, s spot, present bool) b
 		case p.copied: // it was not a copy, but a file that began alike
 			in.forget(p)
 			return false
-		default:
-			in.resumeAt(p, file, s, present)
+		case !in.resumeAt(p, file, s, present):
+			p.seen = false
+			in.replaced(p, file, s)
+			continue
 		}
 		return true
 	}
@@ -160,16 +162,23 @@ func (in *input) wantedFrom(file *os.File, info os.FileInfo) bool {
 	return slices.ContainsFunc(in.past, func(p *past) bool { return p.wants(idOf(info)) && !p.finished && p.copiedTo(file, info.Size()) })
 }
 
-// resumeAt follows p's file from where it was read to.
-func (in *input) resumeAt(p *past, file *os.File, s spot, present bool) {
-	f := in.followAt(file, s, p.at.Offset, p.cursor, !p.finished)
+// resumeAt follows p's file from where it was read to; false if it holds something else by now. After it was looked what the file
+// is, and not before, p must still be in it: otherwise p's offset would be applied to what was written meanwhile. What is
+// written later, the first read sees.
+func (in *input) resumeAt(p *past, file *os.File, s spot, present bool) bool {
+	f := in.prepare(file, s, p.at.Offset, !p.finished)
 	if f == nil {
-		return
+		return true
 	}
+	if !lines.Same(file, p.at) || !lines.Marked(file, p.at.Offset, p.at.Mark) {
+		return false
+	}
+	in.begin(f, p.cursor)
 	if !present {
 		f.gone = f.grown
 	}
 	in.past = slices.DeleteFunc(in.past, func(other *past) bool { return other == p })
+	return true
 }
 
 // replaced notes that p's inode holds something else now.

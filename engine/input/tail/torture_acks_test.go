@@ -256,3 +256,28 @@ func TestReadIdentifiesAFileThatWasEmpty(t *testing.T) {
 		t.Error("got unchanged, want the file known for another: its first line would be lost")
 	}
 }
+
+// A file that is rewritten after it was recognised, and before it is followed, is not read from the old offset on.
+func TestResumeLooksAgain(t *testing.T) {
+	for _, rewritten := range []bool{false, true} {
+		r := newTorture(t, "eve.json<")
+		r.append("eve.json", events(0, 3)...)
+		in := r.still()
+		s := spot{in.places[0], "eve.json"}
+		file, _, err := s.open()
+		r.check(err)
+		at, err := lines.Identify(file, s.path())
+		r.check(err)
+		at.Offset = int64(len(line(0)))
+		at.Mark = lines.Sum(lines.Before(file, at.Offset))
+		p := &past{at: at}
+		in.past = append(in.past, p)
+		if rewritten {
+			r.truncate("eve.json", 0)
+			r.append("eve.json", events(3, 9)...)
+		}
+		if in.resumeAt(p, file, s, true) == rewritten || (len(in.files) > 0) == rewritten || (len(in.past) > 0) != rewritten {
+			t.Errorf("rewritten %v: %d files are followed, %d are looked for", rewritten, len(in.files), len(in.past))
+		}
+	}
+}
