@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -76,6 +77,9 @@ func packetBench(report *strings.Builder, dir, bin string) error {
 		n, err := c.write(path)
 		if err != nil {
 			return err
+		}
+		if _, err := runMeter(dir, bin, path, meters[0]); err != nil { // the file is on its way to the disk until here
+			return fmt.Errorf("%s: %w", meters[0].name, err)
 		}
 		all := make([][]figures, len(meters))
 		for range *rounds {
@@ -172,10 +176,7 @@ func (w *writer) frame(time int64, data []byte) {
 }
 
 func (w *writer) close() error {
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return w.file.Close()
+	return errors.Join(w.Flush(), w.file.Sync(), w.file.Close())
 }
 
 // mixed are the captures that mixedCapture takes: ordinary protocols, some with tags. Those of others' are read where they are.
