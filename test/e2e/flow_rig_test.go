@@ -78,7 +78,35 @@ func (w *wire) replay(dev, pcap string, args ...string) {
 	}
 }
 
-// launch starts dragonfly in the namespace.
+// suricata starts a Suricata in the namespace, with the root's suricata.yaml, which captures on v1 and logs below the root.
+// ended gets its end. It is killed with the test.
+func (w *wire) suricata(r *root) (cmd *exec.Cmd, ended <-chan error) {
+	w.t.Helper()
+	if err := os.Mkdir(r.path("suricata"), 0o777); err != nil {
+		w.t.Fatal(err)
+	}
+	log, err := os.Create(r.path("suricata.log"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd = w.in("suricata", "-v", "-c", r.path("suricata.yaml"), "--af-packet=v1", "-l", r.path("suricata"), "-k", "none")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	end := make(chan error, 1)
+	go func() { end <- cmd.Wait() }()
+	w.t.Cleanup(func() {
+		cmd.Process.Kill()
+		if w.t.Failed() {
+			w.t.Log(r.read("suricata.log"))
+		}
+	})
+	return cmd, end
+}
+
+// start starts dragonfly in the namespace.
 func (w *wire) start(r *root, args ...string) *process {
 	w.t.Helper()
 	outside := binary

@@ -178,13 +178,7 @@ func TestKafkaStateOfManyProcesses(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	want := b.arrived("in")
-	var got arrived
-	b.wait("all records", func() bool { got = b.arrived("out"); return got.distinct >= want.distinct })
-	third.stop()
-	fourth.stop()
-	got = b.arrived("out")
-	t.Logf("%d records in, %d different; %d out: %d twice, %d against the order", want.records, want.distinct, got.records, got.records-want.records, got.backwards)
+	want, got := b.complete(third, fourth)
 	if got.distinct != want.distinct || got.backwards > 0 {
 		t.Errorf("want %d different records at the output, none against the order", want.distinct)
 	}

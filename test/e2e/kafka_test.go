@@ -310,16 +310,23 @@ func TestKafkaOfManyProcesses(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	want := b.arrived("in")
-	var got arrived
-	b.wait("all records", func() bool { got = b.arrived("out"); return got.distinct >= want.distinct })
-	third.stop()
-	fourth.stop()
-	got = b.arrived("out")
-	t.Logf("%d records in, %d different; %d out: %d twice, %d against the order", want.records, want.distinct, got.records, got.records-want.records, got.backwards)
+	want, got := b.complete(third, fourth)
 	if got.distinct != want.distinct || got.backwards > 0 || got.records-want.records > want.records/2 {
 		t.Errorf("third:\n%s\nfourth:\n%s", third.text(), fourth.text())
 	}
+}
+
+// complete waits until all of topic in is in topic out, ends the processes, and returns what there is then.
+func (b *broker) complete(list ...*process) (in, out arrived) {
+	b.t.Helper()
+	in = b.arrived("in")
+	b.wait("all records", func() bool { return b.arrived("out").distinct >= in.distinct })
+	for _, p := range list {
+		p.stop()
+	}
+	out = b.arrived("out")
+	b.t.Logf("%d records in, %d different; %d out: %d twice, %d against the order", in.records, in.distinct, out.records, out.records-in.records, out.backwards)
+	return in, out
 }
 
 // TestKafkaSinkOutage: the sink is away for some seconds; nothing is lost and nothing comes twice.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -62,28 +61,8 @@ af-packet:
 	for _, name := range []string{"scripts/config.lua", "suricata.yaml"} {
 		r.write(name, strings.ReplaceAll(r.read(name), "SERVER", s.socket()))
 	}
-	if err := os.Mkdir(r.path("suricata"), 0o777); err != nil {
-		t.Fatal(err)
-	}
 	p := r.start()
-	suricata := w.in("suricata", "-v", "-c", r.path("suricata.yaml"), "--af-packet=v1", "-l", r.path("suricata"), "-k", "none")
-	log, err := os.Create(r.path("suricata.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	suricata.Stdout, suricata.Stderr = log, log
-	if err := suricata.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- suricata.Wait() }()
-	defer suricata.Process.Kill()
-	defer func() {
-		if t.Failed() {
-			t.Log(r.read("suricata.log"))
-		}
-	}()
+	suricata, ended := w.suricata(r)
 	replay := func() { w.replay("v0", ours("own-proto"), "--mbps=20") }
 	ways := []string{"list", "right", "stream"}
 	more := func(what string) { // replays until events of now have come each way

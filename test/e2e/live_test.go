@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,12 +13,10 @@ import (
 // replayed: what it writes to the followed file arrives in full; a live Suricata does not wait at its sockets, but what
 // arrives there is whole and nothing else.
 func TestSuricataLive(t *testing.T) {
-	needRoot(t)
-	for _, program := range []string{"suricata", "tcpreplay", "ip"} {
-		if _, err := exec.LookPath(program); err != nil {
-			skip(t, "%s is missing", program)
-		}
+	if _, err := exec.LookPath("suricata"); err != nil {
+		skip(t, "suricata is missing")
 	}
+	w := newWire(t)
 	r := newRoot(t, `
 -- scripts/config.lua --
 inputs = {
@@ -48,44 +43,9 @@ af-packet:
 -- test.rules --
 alert icmp any any -> any any (msg:"ping"; itype:8; sid:1;)
 `)
-	os.Mkdir(r.path("suricata"), 0o777)
-	ns := fmt.Sprintf("dfly%d", os.Getpid())
-	ip := func(args ...string) {
-		t.Helper()
-		if text, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			skip(t, "ip %v: %v: %s", args, err, text)
-		}
-	}
-	ip("netns", "add", ns)
-	defer exec.Command("ip", "netns", "del", ns).Run()
-	ip("-n", ns, "link", "add", "v0", "type", "veth", "peer", "name", "v1")
-	ip("-n", ns, "link", "set", "v0", "up")
-	ip("-n", ns, "link", "set", "v1", "up")
 	p := r.start()
-	suricata := exec.Command("ip", "netns", "exec", ns, "suricata", "-v", "-c", r.path("suricata.yaml"), "--af-packet=v1", "-l", r.path("suricata"), "-k", "none")
-	log, err := os.Create(r.path("suricata.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	suricata.Stdout, suricata.Stderr = log, log
-	if err := suricata.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- suricata.Wait() }()
-	defer suricata.Process.Kill()
-	replay := func() {
-		pcap, _ := filepath.Abs("../data/pcap/own-proto.pcap")
-		if text, err := exec.Command("ip", "netns", "exec", ns, "tcpreplay", "-q", "-i", "v0", "--mbps=20", pcap).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-	}
-	defer func() {
-		if t.Failed() {
-			t.Log(r.read("suricata.log"))
-		}
-	}()
+	suricata, ended := w.suricata(r)
+	replay := func() { w.replay("v0", ours("own-proto"), "--mbps=20") }
 	p.until("suricata sees packets", func() bool { // it captures some time after its start
 		select {
 		case err := <-ended:
