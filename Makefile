@@ -3,6 +3,7 @@ VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TIME       ?= 60s
 ONLY       ?=
+ROUNDS     ?= 5
 BUILD       = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dragonfly ./cmd/dragonfly
 
 .PHONY: run test build bench fuzz crash soak reference clean
@@ -26,10 +27,10 @@ test:
 	@$(BUILD)
 	$(GO) test -race -json -timeout 40m ./... | $(GO) run ./test/summary
 
-## bench: measure, and write test/bench/RESULTS.md
+## bench: measure each thing ROUNDS times (5), and write test/bench/RESULTS.md
 bench: build
 	@PARTS='softflowd:softflowd nfpcapd:nfdump' sh test/setup.sh
-	$(GO) run ./test/bench
+	$(GO) run ./test/bench -rounds $(ROUNDS)
 
 ## fuzz: each fuzz target for TIME (60s); ONLY=regexp chooses targets, as in ONLY=lazyjson
 fuzz:
