@@ -105,9 +105,10 @@
 // (engine/packet) takes frames apart, through tags, tunnels and fragments, into packets; a Meter (engine/flow) keeps the table of
 // bidirectional flows, and gives payloads to the flow's Conn (engine/app), which recognises the protocol and reports names,
 // requests, certificates and fingerprints. Each worker of such an input has its own Decoder and Meter, which share nothing: the
-// kernel (fanout) or the reader spreads packets by a symmetric hash of the flow. Flows are pointer-free and in slabs, so that
-// the garbage collector does not see them; the table is bounded, and evicts unanswered flows first. What was malformed, not
-// metered or evicted is counted by kind: packets in = packets in flows + counted.
+// kernel (by a filter for each ring) or the reader spreads packets by a symmetric hash of the addresses. Flows are pointer-free
+// and in slabs beside Go's heap, so that the garbage collector neither sees them nor waits for as much garbage; the table is bounded
+// in bytes, and evicts unanswered flows first. What was malformed, not metered or evicted is counted by kind: packets in =
+// packets in flows + counted.
 //
 // Metering a file is deterministic: the checkpoint of pcap:// is how many of its events are acked, and after a crash it is
 // metered again without emitting those. A live source cannot wait: what the ring loses the kernel counts, and the counter is in
@@ -137,4 +138,5 @@
 //	engine/deadletter  dead letters: reading them, what was done with them, requests to replay them
 //	engine/durable     files that a crash cannot tear; engine/spool: events on disk while a sink is down
 //	luabind            config.lua, interpreters, the lazy view, Lua modules; the only one that imports gopher-lua
+//	test/parts, rig    what tests have in common: servers that they start; inputs and outputs without an engine
 package engine
