@@ -201,12 +201,15 @@ func (c *Checkpoints) Settle(input string) {
 	delete(c.old, input)
 }
 
-// Cursor begins to follow the acks of one source file from at.
+// Cursor begins to follow the acks of one source file from at. The position that was saved of it is forgotten; without an inode
+// (packed content, known by its beginning alone) it is that with the same fingerprint.
 func (c *Checkpoints) Cursor(input string, at Position) *Cursor {
 	cur := &Cursor{all: c, input: input, at: at}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.old[input] = slices.DeleteFunc(c.old[input], func(p Position) bool { return p.Device == at.Device && p.Inode == at.Inode })
+	c.old[input] = slices.DeleteFunc(c.old[input], func(p Position) bool {
+		return p.Device == at.Device && p.Inode == at.Inode && (at.Inode != 0 || p.Fingerprint == at.Fingerprint)
+	})
 	c.cursors[input] = append(c.cursors[input], cur)
 	return cur
 }

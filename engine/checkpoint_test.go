@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +206,29 @@ func TestCheckpointsKeepPositionsThatAreNotTakenOver(t *testing.T) {
 	save(t, c)
 	if got := openCheckpoints(t, path).Load("eve"); len(got) != 2 {
 		t.Errorf("got %v, want both positions", got)
+	}
+}
+
+// Packed files have no inode: the cursor of one does not take the positions of the others away.
+func TestCursorTakesOverItsOwnPositionOnly(t *testing.T) {
+	c := NewCheckpoints()
+	packed := func(print string) Position {
+		return Position{Path: "/" + print + ".gz", Fingerprint: print, FingerprintLen: 3, Offset: 9}
+	}
+	for _, print := range []string{"aa", "bb"} {
+		c.Cursor("eve", packed(print))
+	}
+	c.Cursor("eve", Position{Path: "/a", Inode: 7, Fingerprint: "cc", FingerprintLen: 3})
+	c.Start("eve")
+	c.Cursor("eve", packed("aa"))
+	c.Cursor("eve", Position{Path: "/a", Inode: 7, Fingerprint: "dd", FingerprintLen: 5}) // it has grown
+	var got []string
+	for _, p := range c.Cut(nil).Inputs["eve"] {
+		got = append(got, p.Fingerprint)
+	}
+	slices.Sort(got)
+	if want := []string{"aa", "bb", "dd"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
