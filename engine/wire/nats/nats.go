@@ -208,8 +208,9 @@ func (s *Server) Explain(err error) error {
 		remedy = "the server wants TLS: set tls = true"
 	case errors.Is(err, gonats.ErrSecureConnWanted):
 		remedy = "the server has no TLS: remove the tls keys of the row"
-	case strings.Contains(text, "x509"), strings.Contains(text, "tls:"):
-		if remedy = wire.TLSRemedy(err, true, true); remedy == "" {
+	case errors.Is(err, gonats.ErrTLS), strings.Contains(text, "x509"), strings.Contains(text, "tls:"):
+		// ErrTLS is also what a server does that closes after the handshake; whether its alert is read before a write fails is chance.
+		if remedy = wire.TLSRemedy(err, true, !errors.Is(err, gonats.ErrTLS)); remedy == "" {
 			remedy = "see tls_ca, tls_cert and tls_server_name of the row"
 		}
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
