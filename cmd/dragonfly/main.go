@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "check":
 		return check(at, stdout, stderr)
 	case "state":
-		return stateCommand(f, at, stdout, stderr)
+		return stateCommand(ctx, f, at, stdout, stderr)
 	case "spool":
 		return spoolVerb(f, at, stdout, stderr)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,46 +22,58 @@ import (
 )
 
 const stateUsage = `dragonfly: state wants one of
-  state                  what the checkpoint file says: positions of the inputs, states of the scripts
-  state show [STAGE...]  the states as JSON, one line for each worker; a stage is named as in "analyzer dns"
-  state json             the whole checkpoint file, with the states as JSON
-  state forget STAGE...  removes the states of stages (Dragonfly must not run)
+  state                  what the checkpoint file says: positions of the inputs, states of the scripts; and what
+                         inputs of config.lua keep in Redis for their partitions
+  state show [STAGE...]  the states as JSON, one line for each worker or partition; a stage is named as in "analyzer dns"
+  state json             all of it as JSON
+  state forget STAGE...  removes the states of stages (Dragonfly must not run, except where they are in Redis)
 `
 
-// stateCommand shows and edits the checkpoint file of a root.
-func stateCommand(f flags, at place, stdout, stderr io.Writer) int {
+// stateCommand shows and edits the checkpoint file of a root, and the states that its inputs keep elsewhere. Where those cannot be had
+// it shows the file all the same.
+func stateCommand(ctx context.Context, f flags, at place, stdout, stderr io.Writer) int {
 	path := filepath.Join(at.stateDir, checkpointFile)
 	verb, args := "ls", f.args
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
-	if verb == "forget" {
-		return report(stderr, forgetStates(at, path, args, stdout))
-	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(stdout, "There is no %s: nothing was remembered yet.\n", path)
-		return exitOK
-	}
-	var cut engine.Cut
-	if err == nil {
-		cut, err = engine.ReadCut(text)
-	}
-	if err != nil {
-		return report(stderr, fmt.Errorf("%s: %w", path, err))
-	}
 	switch {
-	case verb == "ls" && len(args) == 0:
-		err = listCheckpoint(stdout, path, &cut)
-	case verb == "show":
-		err = showStates(stdout, &cut, args)
-	case verb == "json" && len(args) == 0:
-		err = printCut(stdout, &cut)
+	case verb == "show", verb == "forget", len(args) == 0 && (verb == "ls" || verb == "json"):
 	default:
 		fmt.Fprint(stderr, stateUsage)
 		return exitUsage
 	}
-	return report(stderr, err)
+	text, err := os.ReadFile(path)
+	saved := err == nil
+	var cut engine.Cut
+	if saved {
+		cut, err = engine.ReadCut(text)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return report(stderr, fmt.Errorf("%s: %w", path, err))
+	}
+	held, failed := holdersOf(at)
+	defer held.close()
+	list, err := held.states(ctx)
+	failed = errors.Join(failed, err)
+	switch {
+	case verb == "forget" && failed == nil:
+		err = forgetStates(ctx, at, path, &cut, held, list, args, stdout)
+	case verb == "forget":
+		err = nil
+	case !saved && len(list) == 0:
+		fmt.Fprintf(stdout, "There is no %s: nothing was remembered yet.\n", path)
+		err = nil
+	case verb == "show":
+		err = showStates(stdout, &cut, list, args)
+	case verb == "json":
+		err = printCut(stdout, &cut, list)
+	case saved:
+		err = errors.Join(listCheckpoint(stdout, path, &cut), listHeld(stdout, list))
+	default:
+		err = listHeld(stdout, list)
+	}
+	return report(stderr, errors.Join(err, failed))
 }
 
 // listCheckpoint prints a table of positions and one of states.
@@ -112,9 +125,9 @@ func sizeNow(p engine.Position) string {
 }
 
 // statesOf returns the states of a stage as JSON texts, one for each worker.
-func statesOf(cut *engine.Cut, stage string) ([]json.RawMessage, error) {
+func statesOf(states map[string]engine.StageState, stage string) ([]json.RawMessage, error) {
 	var list []json.RawMessage
-	for n, data := range cut.States[stage].Shards {
+	for n, data := range states[stage].Shards {
 		text, err := luabind.StateJSON(data)
 		if err != nil {
 			return nil, fmt.Errorf("the state of %s, worker %d: %w", stage, n+1, err)
@@ -124,20 +137,46 @@ func statesOf(cut *engine.Cut, stage string) ([]json.RawMessage, error) {
 	return list, nil
 }
 
-func showStates(w io.Writer, cut *engine.Cut, stages []string) error {
+func allStatesOf(states map[string]engine.StageState) (map[string][]json.RawMessage, error) {
+	all := map[string][]json.RawMessage{}
+	for stage := range states {
+		list, err := statesOf(states, stage)
+		if err != nil {
+			return nil, err
+		}
+		all[stage] = list
+	}
+	return all, nil
+}
+
+// showStates prints the states of stages, or of all: those of the file, then those of partitions.
+func showStates(w io.Writer, cut *engine.Cut, held []heldState, stages []string) error {
+	known := stagesOf(held)
+	for stage := range cut.States {
+		known[stage] = true
+	}
 	if len(stages) == 0 {
-		stages = slices.Sorted(maps.Keys(cut.States))
+		stages = slices.Sorted(maps.Keys(known))
 	}
 	for _, stage := range stages {
-		if _, ok := cut.States[stage]; !ok {
-			return unknownStage(stage, slices.Sorted(maps.Keys(cut.States)))
+		if !known[stage] {
+			return unknownStage(stage, slices.Sorted(maps.Keys(known)))
 		}
-		list, err := statesOf(cut, stage)
+		list, err := statesOf(cut.States, stage)
 		if err != nil {
 			return err
 		}
 		for n, text := range list {
 			fmt.Fprintf(w, "%s worker %d: %s\n", stage, n+1, text)
+		}
+		for _, h := range held {
+			list, err := statesOf(h.States, stage)
+			if err != nil {
+				return fmt.Errorf("%s: %w", h.Origin, err)
+			}
+			for _, text := range list {
+				fmt.Fprintf(w, "%s %s: %s\n", stage, h.Origin, text)
+			}
 		}
 	}
 	return nil
@@ -158,45 +197,73 @@ func quoted(list []string) string {
 	return strings.Join(out, ", ")
 }
 
-func printCut(w io.Writer, cut *engine.Cut) error {
-	out := struct {
-		Version int                          `json:"version"`
-		Inputs  map[string][]engine.Position `json:"inputs"`
-		States  map[string][]json.RawMessage `json:"states"`
-	}{cut.Version, cut.Inputs, map[string][]json.RawMessage{}}
-	for stage := range cut.States {
-		list, err := statesOf(cut, stage)
-		if err != nil {
-			return err
+func printCut(w io.Writer, cut *engine.Cut, held []heldState) (err error) {
+	type partition struct {
+		Input  string                       `json:"input"`
+		Origin string                       `json:"origin"`
+		Key    string                       `json:"key"`
+		Offset int64                        `json:"offset"` // -1: no snapshot
+		Saved  string                       `json:"saved,omitempty"`
+		Owner  string                       `json:"owner"`
+		States map[string][]json.RawMessage `json:"states"`
+	}
+	var out struct {
+		Version    int                          `json:"version,omitempty"` // of the file
+		Inputs     map[string][]engine.Position `json:"inputs,omitempty"`
+		States     map[string][]json.RawMessage `json:"states,omitempty"`
+		Partitions []partition                  `json:"partitions,omitempty"`
+	}
+	out.Version, out.Inputs = cut.Version, cut.Inputs
+	if out.States, err = allStatesOf(cut.States); err != nil {
+		return err
+	}
+	for _, h := range held {
+		p := partition{Input: h.input, Origin: h.Origin, Key: h.Place, Offset: h.Offset, Owner: h.Owner}
+		if !h.Saved.IsZero() {
+			p.Saved = h.Saved.UTC().Format(time.RFC3339Nano)
 		}
-		out.States[stage] = list
+		if p.States, err = allStatesOf(h.States); err != nil {
+			return fmt.Errorf("%s: %w", h.Origin, err)
+		}
+		out.Partitions = append(out.Partitions, p)
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(out)
 }
 
-// forgetStates removes the states of stages from the checkpoint file.
-func forgetStates(at place, path string, stages []string, w io.Writer) error {
+// forgetStates removes the states of stages from the checkpoint file, and from where inputs keep them.
+func forgetStates(ctx context.Context, at place, path string, cut *engine.Cut, held holders, list []heldState, stages []string, w io.Writer) error {
 	if len(stages) == 0 {
 		return errors.New(`state forget wants the names of stages, such as "analyzer dns"`)
 	}
-	unlock, err := lockState(at.stateDir, 0)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	all, err := engine.OpenCheckpoints(path)
-	if err != nil {
-		return err
+	known := stagesOf(list)
+	inFile := false
+	for stage := range cut.States {
+		known[stage] = true
+		inFile = inFile || slices.Contains(stages, stage)
 	}
 	for _, stage := range stages {
-		if !slices.Contains(all.Stages(), stage) {
-			return unknownStage(stage, all.Stages())
+		if !known[stage] {
+			return unknownStage(stage, slices.Sorted(maps.Keys(known)))
 		}
 	}
-	all.Forget(stages...)
-	if err := all.Save(); err != nil {
+	if inFile {
+		unlock, err := lockState(at.stateDir, 0)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		all, err := engine.OpenCheckpoints(path)
+		if err != nil {
+			return err
+		}
+		all.Forget(stages...)
+		if err := all.Save(); err != nil {
+			return err
+		}
+	}
+	if err := held.forget(ctx, stages); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "forgotten: %s\n", strings.Join(stages, ", "))

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
 	"strconv"
@@ -182,8 +183,10 @@ func TestKafkaStateOfManyProcesses(t *testing.T) {
 	if got.distinct != want.distinct || got.backwards > 0 {
 		t.Errorf("want %d different records at the output, none against the order", want.distinct)
 	}
+	kept := partitionStates(t, r, partitions)
+	stateCommands(t, stateRoot(t, b, r), kept)
 	counted := map[int]int{}
-	for n, st := range partitionStates(t, r, partitions) {
+	for n, st := range kept {
 		sum := 0
 		for k, v := range st.keys {
 			if counted[k] > 0 {
@@ -204,5 +207,43 @@ func TestKafkaStateOfManyProcesses(t *testing.T) {
 		if counted[k] != produced {
 			t.Errorf("key %d: counted %d times, want %d", k, counted[k], produced)
 		}
+	}
+}
+
+// stateCommands checks that the command `state` says what is in Redis, of any root with the same config.lua, and removes it.
+func stateCommands(t *testing.T, at *root, kept []partitionState) {
+	t.Helper()
+	run := func(args ...string) string {
+		t.Helper()
+		code, text := at.run(append([]string{"state"}, args...)...)
+		if code != 0 {
+			t.Fatalf("state %q: exit code %d\n%s", args, code, text)
+		}
+		return text
+	}
+	list, show := run(), run("show", "analyzer count")
+	for n, st := range kept {
+		member, _, _ := strings.Cut(st.owner, " ")
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^eve +in/%d +%d +\d+ +\S+ ago +analyzer count +%s$`, n, st.offset, regexp.QuoteMeta(member)))
+		if !row.MatchString(list) {
+			t.Errorf("no row of partition %d at %d of %s in\n%s", n, st.offset, member, list)
+		}
+		_, text, _ := strings.Cut(show, fmt.Sprintf("analyzer count kafka://in/%d: ", n))
+		var state struct{ Keys map[string]int }
+		if err := json.NewDecoder(strings.NewReader(text)).Decode(&state); err != nil || len(state.Keys) != len(st.keys) {
+			t.Fatalf("partition %d: %d keys are shown, %d kept, %v", n, len(state.Keys), len(st.keys), err)
+		}
+		for k, v := range state.Keys {
+			if st.keys[number(t, k)] != v {
+				t.Errorf("partition %d, key %s: %d is shown, %d kept", n, k, v, st.keys[number(t, k)])
+			}
+		}
+	}
+	if code, text := at.run("state", "show", "analyzer dns"); code != 1 || !strings.Contains(text, `only of "analyzer count"`) {
+		t.Errorf("exit code %d for a stage that is not there:\n%s", code, text)
+	}
+	run("forget", "analyzer count")
+	if text := run("show"); text != "" {
+		t.Errorf("still there: %s", text)
 	}
 }

@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"sync"
 	"unsafe"
 
@@ -49,6 +50,11 @@ type flight struct {
 	next    int64 // offset behind it
 	records int
 	done    bool
+}
+
+// originOf names a partition for the operator.
+func originOf(topic string, partition int32) string {
+	return fmt.Sprintf("kafka://%s/%d", topic, partition)
 }
 
 func newClaim(in *input, origin string, flow pauser, mark func(int64)) *claim {

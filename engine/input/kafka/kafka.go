@@ -185,16 +185,24 @@ func (in *input) MovesState() bool { return in.redis != nil }
 
 // RunPartitions implements engine.Partitioned.
 func (in *input) RunPartitions(ctx context.Context, emit engine.EmitFunc, open engine.OpenPartition) error {
-	conn, err := in.redis()
+	v, err := in.openVault()
 	if err != nil {
 		return err
 	}
-	v, err := newVault(conn)
-	if err != nil {
-		return errors.Join(err, conn.Close())
-	}
 	defer v.close()
 	return in.run(ctx, emit, open, v)
+}
+
+func (in *input) openVault() (*vault, error) {
+	conn, err := in.redis()
+	if err != nil {
+		return nil, err
+	}
+	v, err := newVault(conn)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return v, nil
 }
 
 // Run implements engine.Input. It tries again by itself after every fault, so that a fault that lasts is told once.

@@ -179,7 +179,7 @@ func (m *member) ConsumeClaim(s sarama.ConsumerGroupSession, of sarama.ConsumerG
 	}
 	m.in.rebalances.Add(1)
 	flow, _ := of.(pauser)
-	c := newClaim(m.in, fmt.Sprintf("kafka://%s/%d", topic, partition), flow, func(next int64) { s.MarkOffset(topic, partition, next, "") })
+	c := newClaim(m.in, originOf(topic, partition), flow, func(next int64) { s.MarkOffset(topic, partition, next, "") })
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
 	var wg sync.WaitGroup

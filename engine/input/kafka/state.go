@@ -176,6 +176,9 @@ func (k *keeper) load(ctx context.Context, initial int64) error {
 // claim makes the state ours. A later generation than ours is that of a member that took the partition over while we slept, or of
 // another life of the group: the brokers know which.
 func (k *keeper) claim(ctx context.Context) (*snapshot, error) {
+	if err := k.m.vault.enter(ctx, k.m.in.group, k.key); err != nil {
+		return nil, err
+	}
 	generation := k.s.GenerationID()
 	snap, err := k.m.vault.claim(ctx, k.key, generation, k.owner, "")
 	var fenced *fencedError

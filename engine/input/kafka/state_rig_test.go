@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 type hashes struct {
 	mu   sync.Mutex
 	keys map[string]map[string]string
+	sets map[string][]string
 }
 
 func newHashes() *hashes { return &hashes{keys: map[string]map[string]string{}} }
@@ -29,6 +31,32 @@ func newHashes() *hashes { return &hashes{keys: map[string]map[string]string{}} 
 func (h *hashes) Do(args ...string) (any, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	switch args[0] {
+	case "SADD":
+		if h.sets == nil {
+			h.sets = map[string][]string{}
+		}
+		if !slices.Contains(h.sets[args[1]], args[2]) {
+			h.sets[args[1]] = append(h.sets[args[1]], args[2])
+		}
+		return int64(1), nil
+	case "SMEMBERS":
+		list := []any{}
+		for _, key := range h.sets[args[1]] {
+			list = append(list, key)
+		}
+		return list, nil
+	case "HMGET":
+		var list []any
+		for _, field := range args[2:] {
+			if value, ok := h.keys[args[1]][field]; ok {
+				list = append(list, value)
+			} else {
+				list = append(list, nil)
+			}
+		}
+		return list, nil
+	}
 	had := h.keys[args[3]]
 	if had == nil {
 		had = map[string]string{}

@@ -23,6 +23,8 @@ import (
 //	saved       when data was written, in Unix ms
 //	data        an engine.Cut in JSON, as in checkpoint.json, in a zstd frame with a checksum
 //
+// The keys of all partitions of a group are in a set, for `dragonfly state`: a cluster of Redis cannot be searched as a whole.
+//
 // Claiming and writing are scripts that Redis runs as one step. A member that was taken for dead while it slept finds another owner
 // when it writes: that is the fence.
 
@@ -114,33 +116,62 @@ func keyOf(group, topic string, partition int32) string {
 	return fmt.Sprintf("dragonfly:state:%s:%s:%d", group, topic, partition)
 }
 
-// eval lets Redis run a script on a key. It returns early when ctx is done; the script may run all the same.
-func (v *vault) eval(ctx context.Context, script, key string, args ...string) ([]any, error) {
+// indexOf is the set of the keys of a group.
+func indexOf(group string) string { return "dragonfly:states:" + group }
+
+// do carries out a command. It returns early when ctx is done; the command may be carried out all the same.
+func (v *vault) do(ctx context.Context, args ...string) (any, error) {
 	type answer struct {
 		reply any
 		err   error
 	}
 	got := make(chan answer, 1)
 	v.wg.Go(func() {
-		reply, err := v.redis.Do(append([]string{"EVAL", script, "1", key}, args...)...)
+		reply, err := v.redis.Do(args...)
 		got <- answer{reply, err}
 	})
 	select {
 	case a := <-got:
-		list, ok := a.reply.([]any)
-		if a.err == nil && (!ok || len(list) == 0) {
-			a.err = fmt.Errorf("unexpected reply %v", a.reply)
-		}
 		if a.err != nil {
 			return nil, unansweredError{a.err}
 		}
-		if list[0] == "fenced" && len(list) == 3 {
-			return nil, &fencedError{fmt.Sprint(list[1]), fmt.Sprint(list[2])}
-		}
-		return list, nil
+		return a.reply, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// list is do for a command that is answered with a list.
+func (v *vault) list(ctx context.Context, args ...string) ([]any, error) {
+	reply, err := v.do(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := reply.([]any)
+	if !ok {
+		return nil, unansweredError{fmt.Errorf("unexpected reply %v", reply)}
+	}
+	return list, nil
+}
+
+// eval lets Redis run a script on a key, as do does.
+func (v *vault) eval(ctx context.Context, script, key string, args ...string) ([]any, error) {
+	list, err := v.list(ctx, append([]string{"EVAL", script, "1", key}, args...)...)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) == 0:
+		return nil, unansweredError{errors.New("unexpected empty reply")}
+	case list[0] == "fenced" && len(list) == 3:
+		return nil, &fencedError{fmt.Sprint(list[1]), fmt.Sprint(list[2])}
+	}
+	return list, nil
+}
+
+// enter notes a key of a group.
+func (v *vault) enter(ctx context.Context, group, key string) error {
+	_, err := v.do(ctx, "SADD", indexOf(group), key)
+	return err
 }
 
 // claim makes owner the one who may write, and returns the last snapshot: nil if there is none. Except for the generation other, a later
