@@ -115,7 +115,7 @@ inputs[1] = {tag = "second", uri = "tail://`+r.path("second.json")+`", script = 
 func TestDropInWebhook(t *testing.T) {
 	var mu sync.Mutex
 	posted := 0
-	s := &sinks{t: t, address: "127.0.0.1:0"}
+	s := &sinks{t: t, address: "127.0.0.1:" + freePort(t)}
 	s.start()
 	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mu.Lock(); posted++; mu.Unlock() })
 	defer s.stop()

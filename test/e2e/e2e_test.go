@@ -462,12 +462,7 @@ function finish() dragonfly.output_event(default_output, {finish = true}) end
 }
 
 func TestHTTPListener(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := "127.0.0.1:" + freePort(t)
 	r := newRoot(t, `
 -- scripts/config.lua --
 inputs = { {tag = "in", uri = "dummy://", data = {n = 1}, ["repeat"] = 5, script = "f"} }

@@ -132,7 +132,7 @@ var listens = regexp.MustCompile(`listens .*address=(\S+)`)
 
 // TestHTTPExample runs the example of the README: clients POST, the sinks go away in between and come back, and everything comes.
 func TestHTTPExample(t *testing.T) {
-	s := &sinks{t: t, address: "127.0.0.1:0", got: map[string]map[string]int{"siem": {}, "hec": {}, "loki": {}, "hook": {}, "chat": {}}}
+	s := &sinks{t: t, address: "127.0.0.1:" + freePort(t), got: map[string]map[string]int{"siem": {}, "hec": {}, "loki": {}, "hook": {}, "chat": {}}}
 	s.start()
 	defer func() { s.stop() }()
 	for name, value := range map[string]string{"LISTEN": "127.0.0.1:0", "TOKEN": "tok", "SIEM": s.address, "HEC": s.address, "LOKI": s.address, "HOOK": s.address + "/hook", "CHAT": "http://" + s.address} {

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,7 +178,8 @@ func redisChannelStopped(t *testing.T) *outageSink {
 
 // natsAway is a nats-server in the test; the client asks it what is in the stream.
 func natsAway(t *testing.T) *outageSink {
-	o := server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()}
+	port, _ := strconv.Atoi(freePort(t))
+	o := server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()}
 	var s *server.Server
 	start := func() {
 		opts := o
@@ -187,10 +188,10 @@ func natsAway(t *testing.T) *outageSink {
 			t.Fatal(err)
 		}
 		srv.Start()
-		if !srv.ReadyForConnections(30 * time.Second) {
+		if !srv.ReadyForConnections(60 * time.Second) {
 			t.Fatal("nats-server does not start")
 		}
-		s, o.Port = srv, srv.Addr().(*net.TCPAddr).Port
+		s = srv
 	}
 	stop := func() { s.Shutdown(); s.WaitForShutdown() }
 	start()

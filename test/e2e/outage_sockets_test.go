@@ -160,7 +160,7 @@ func unixNotRead(t *testing.T) *outageSink {
 
 // syslogAway is a server that takes octet counting.
 func syslogAway(t *testing.T) *outageSink {
-	s := newStreamSink(t, "tcp", "127.0.0.1:0", octets)
+	s := newStreamSink(t, "tcp", "127.0.0.1:"+freePort(t), octets)
 	return &outageSink{row: `{tag = "out", uri = "syslog+tcp://` + s.address + `"}`, stop: s.stop, start: s.start, seen: s.seen}
 }
 

@@ -35,7 +35,7 @@ type webKind struct {
 }
 
 func webAway(t *testing.T, kind webKind) *outageSink {
-	s := &webSink{t: t, address: "127.0.0.1:0", waiting: map[int][]int{}}
+	s := &webSink{t: t, address: "127.0.0.1:" + freePort(t), waiting: map[int][]int{}}
 	start := func() {
 		l := listenAgain(t, "tcp", s.address)
 		s.address = l.Addr().String()

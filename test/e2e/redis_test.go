@@ -404,19 +404,14 @@ end
 // TestOldRedisSettings names the server as dragonfly-mle does.
 func TestOldRedisSettings(t *testing.T) {
 	s := newRedis(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	tcp := newRedis(t, "--port", fmt.Sprint(port), "--bind", "127.0.0.1")
+	port := freePort(t)
+	tcp := newRedis(t, "--port", port, "--bind", "127.0.0.1")
 	for name, tc := range map[string]struct {
 		settings string
 		server   *redisServer
 	}{
-		"tcp":         {fmt.Sprintf(`redis_host = "127.0.0.1" redis_port = "%d"`, port), tcp},
-		"port number": {fmt.Sprintf(`redis_host = "127.0.0.1" redis_port = %d`, port), tcp},
+		"tcp":         {fmt.Sprintf(`redis_host = "127.0.0.1" redis_port = "%s"`, port), tcp},
+		"port number": {fmt.Sprintf(`redis_host = "127.0.0.1" redis_port = %s`, port), tcp},
 		"unix socket": {`redis_host = "` + s.socket() + `" redis_port = "-1"`, s},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ package parts
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -56,22 +57,35 @@ func ShortDir(t testing.TB) string {
 	return dir
 }
 
-// FreePort is a TCP port of 127.0.0.1 that nobody listens on now; 10000 above it, where a Redis cluster's bus is, there is a port too.
+// FreePort is a TCP port of 127.0.0.1 that nobody listens on, and that stays the test's until it ends: no other test of any process
+// is given it, and no outgoing connection, be it one that tries to reach a server which is away, has it by chance, as it is below
+// those that the kernel hands out (32768 and up). 10000 above it, where a Redis cluster's bus is, there is a port too.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 200 {
+		port := 10000 + rand.IntN(12000)
+		mine, err := net.Listen("unix", fmt.Sprintf("@dragonfly-test-port-%d", port)) // abstract: goes with the process
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if port < 55000 {
+		if listens(port) && listens(port+10000) {
+			t.Cleanup(func() { mine.Close() })
 			return strconv.Itoa(port)
 		}
+		mine.Close()
 	}
 	t.Fatal("no free port")
 	return ""
+}
+
+// listens reports whether a port can be listened on.
+func listens(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
 }
 
 // Main builds the program, sets path to it and runs the tests: the body of a TestMain, whose exit status it returns.

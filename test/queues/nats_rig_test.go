@@ -2,14 +2,15 @@ package queues
 
 import (
 	"context"
-	"net"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	gonats "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dragonfly/test/parts"
 )
 
 // natsServer is a nats-server within the test.
@@ -22,7 +23,8 @@ type natsServer struct {
 // newNATS starts a server with JetStream on a free port; change may add to its options.
 func newNATS(t testing.TB, change func(o *server.Options)) *natsServer {
 	t.Helper()
-	s := &natsServer{t: t, o: server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true}}
+	port, _ := strconv.Atoi(freePort(t)) // the same one after a restart
+	s := &natsServer{t: t, o: server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true}}
 	if change != nil {
 		change(&s.o)
 	}
@@ -39,13 +41,10 @@ func (s *natsServer) start() {
 		s.t.Fatal(err)
 	}
 	srv.Start()
-	if !srv.ReadyForConnections(30 * time.Second) {
+	if !srv.ReadyForConnections(parts.Deadline) {
 		s.t.Fatal("nats-server does not start")
 	}
 	s.s = srv
-	if s.o.Port == -1 { // the same one after a restart
-		s.o.Port = srv.Addr().(*net.TCPAddr).Port
-	}
 }
 
 func (s *natsServer) stop() {

@@ -105,17 +105,6 @@ func twoAuthorities(t *testing.T) string {
 	return dir
 }
 
-func portFree(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // writes checks a case with an output: the events are delivered, or the error says what the case wants.
 func (c tlsCase) writes(t *testing.T, kind engine.OutputKind, uri string) {
 	t.Helper()
@@ -148,7 +137,7 @@ func (c tlsCase) reads(t *testing.T, kind engine.InputKind, uri string, n int) {
 // TestRedisOverTLS checks both ends against a real redis-server.
 func TestRedisOverTLS(t *testing.T) {
 	dir := twoAuthorities(t)
-	ports := map[string]string{"tls": portFree(t), "mutual": portFree(t), "plain": portFree(t)}
+	ports := map[string]string{"tls": freePort(t), "mutual": freePort(t), "plain": freePort(t)}
 	servers := map[string]*redisServer{"plain": newRedis(t, "--bind", "127.0.0.1", "--port", ports["plain"])}
 	for port, clients := range map[string]string{"tls": "no", "mutual": "yes"} {
 		servers[port] = newRedis(t, "--bind", "127.0.0.1", "--tls-port", ports[port], "--tls-auth-clients", clients,

@@ -2,6 +2,7 @@
 package rig
 
 import (
+	"crypto/x509"
 	"maps"
 	"net"
 	"os"
@@ -34,7 +35,7 @@ type Row struct {
 func (r *Row) Params(options []engine.Option, uri string, set engine.Values) engine.Params {
 	scheme, address, _ := engine.SplitURI(uri)
 	r.Counters = map[string]*atomic.Int64{}
-	return engine.Params{Tag: "row", Version: "1.2", URI: uri, Scheme: scheme, Address: address, Options: Values(options, set), Log: r.Log.Logger(),
+	return engine.Params{Tag: "row", Version: "1.2", Roots: x509.NewCertPool(), URI: uri, Scheme: scheme, Address: address, Options: Values(options, set), Log: r.Log.Logger(),
 		LogDir: "/nowhere", Dial: (&net.Dialer{}).DialContext, Read: os.ReadFile, Counter: func(name, _ string) *atomic.Int64 {
 			r.Counters[name] = new(atomic.Int64)
 			return r.Counters[name]

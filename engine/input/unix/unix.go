@@ -3,15 +3,13 @@ package unix
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"dragonfly/engine"
+	"dragonfly/engine/input/internal/listen"
 	"dragonfly/engine/input/internal/sock"
 	"dragonfly/engine/input/lines"
 )
@@ -27,12 +25,10 @@ var Kind = engine.InputKind{
 }
 
 type input struct {
-	socket   sock.Socket
+	*listen.Server
 	max      int64
-	clients  chan struct{} // a token per client that is served
 	log      *slog.Logger
 	resynced *atomic.Int64
-	listener *net.UnixListener
 }
 
 var _ engine.Opener = (*input)(nil)
@@ -40,93 +36,31 @@ var _ engine.Closer = (*input)(nil)
 
 // New implements the kind.
 func New(p engine.Params) (engine.Input, error) {
-	socket, err := sock.New("unix", p)
+	server, err := listen.Unix(p)
 	if err != nil {
 		return nil, err
 	}
-	return &input{socket: socket, max: p.Options.Int("max_line"), clients: make(chan struct{}, max(1, p.Options.Int("max_clients"))),
-		log: p.Log, resynced: p.Counter("lines_resynchronised_total", "Lines in which an event began behind the cut piece of another.")}, nil
-}
-
-// Open implements engine.Opener.
-func (in *input) Open(context.Context) error {
-	if in.listener != nil {
-		return nil
-	}
-	l, err := in.socket.Listen()
-	if err != nil {
-		return err
-	}
-	in.listener = l
-	return nil
-}
-
-// Close implements engine.Closer.
-func (in *input) Close() error {
-	if in.listener == nil {
-		return nil
-	}
-	err := in.listener.Close()
-	in.listener = nil
-	return errors.Join(err, in.socket.Remove())
+	return &input{Server: server, max: p.Options.Int("max_line"), log: p.Log,
+		resynced: p.Counter("lines_resynchronised_total", "Lines in which an event began behind the cut piece of another.")}, nil
 }
 
 // Run implements engine.Input. When ctx ends it still reads and emits what its clients have sent: they cannot send it again.
 func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
-	if err := in.Open(ctx); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx) // a fault of accept ends the clients too
-	late, cancelLate := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancelLate()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, cancelLate) })()
 	var one sync.Mutex // EmitFunc is for one goroutine at a time
-	emitLate := func(records []engine.Record, _ int64) error {
-		one.Lock()
-		defer one.Unlock()
-		return emit(late, engine.Batch{Origin: "unix://" + in.socket.Path, Records: in.resync(records)})
-	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	in.listener.SetDeadline(time.Time{})
-	defer context.AfterFunc(ctx, func() { in.listener.SetDeadline(time.Now().Add(settle)) })() // some may wait to be accepted
-	for {
-		select {
-		case in.clients <- struct{}{}:
-		default:
-			select {
-			case in.clients <- struct{}{}:
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		conn, err := in.listener.AcceptUnix()
-		if err != nil {
-			<-in.clients
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		wg.Go(func() {
-			in.serve(ctx, conn, emitLate)
-			<-in.clients
+	return in.Server.Run(ctx, func(ctx context.Context, c *listen.Client) {
+		in.serve(ctx, c, func(records []engine.Record, _ int64) error {
+			one.Lock()
+			defer one.Unlock()
+			return emit(c.Late, engine.Batch{Origin: "unix://" + in.Address, Records: in.resync(records)})
 		})
-	}
+	})
 }
 
-const (
-	settle   = 50 * time.Millisecond // how long a client is still read when ctx ends
-	patience = 5 * time.Second       // how long its records may then wait for room in the pipeline
-)
-
 // serve reads one client until it goes, or a little longer than ctx. A line that it leaves unfinished is a record.
-func (in *input) serve(ctx context.Context, conn *net.UnixConn, emit func([]engine.Record, int64) error) {
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now().Add(settle)) })()
+func (in *input) serve(ctx context.Context, c *listen.Client, emit func([]engine.Record, int64) error) {
+	defer c.Close()
 	in.log.Debug("client connected")
-	r := lines.New(conn, 0, in.max)
+	r := lines.New(c, 0, in.max)
 	err := lines.Drain(r, emit)
 	if last := r.Last(); len(last) > 0 {
 		emit(last, 0) // only an end of late refuses it
@@ -154,6 +88,3 @@ func (in *input) resync(records []engine.Record) []engine.Record {
 	}
 	return records
 }
-
-// Paths implements engine.PathUser.
-func (in *input) Paths() []engine.PathUse { return in.socket.Paths() }

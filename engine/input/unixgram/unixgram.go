@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dragonfly/engine"
+	"dragonfly/engine/input/internal/listen"
 	"dragonfly/engine/input/internal/sock"
 )
 
@@ -172,7 +173,10 @@ func (in *input) flush(records []engine.Record, emit engine.EmitFunc) {
 		case records = <-in.ring:
 			records = in.more(records)
 		case <-quiet:
-			return
+			if ctx.Err() != nil || !listen.Readable(in.conn) {
+				return
+			}
+			quiet = time.After(settle) // receive has not come to it yet
 		}
 	}
 }

@@ -168,7 +168,7 @@ func TestEachDocumentByItself(t *testing.T) {
 // TestOutages: with ids nothing is there twice, whatever answer was lost.
 func TestOutages(t *testing.T) {
 	c, s := newCluster(t)
-	out := sinktest.New(t, Kind, "elasticsearch://"+s.Address()+"/es", engine.Values{"bulk_size": int64(100), "timeout": 2 * time.Second}, nil)
+	out := sinktest.New(t, Kind, "elasticsearch://"+s.Address()+"/es", engine.Values{"bulk_size": int64(100), "timeout": 10 * time.Second}, nil)
 	late := func(f sinktest.Fault) sinktest.Fault { // the documents are written, but the answer does not come
 		return func(w http.ResponseWriter, r *http.Request) {
 			list := s.Requests()

@@ -22,6 +22,13 @@ func (o *output) mend(size int64) error {
 		}
 	}
 	defer f.Close()
+	opened, err := o.file.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := f.Stat(); err != nil || !os.SameFile(opened, now) {
+		return err // rotated since: whoever did that lives, and writes whole lines
+	}
 	piece, err := files.LastPiece(f, size)
 	if err != nil || len(piece) == 0 {
 		return err

@@ -47,3 +47,30 @@ func TestOutputMendsWhatAKillLeft(t *testing.T) {
 		})
 	}
 }
+
+// TestMendLooksAtTheOpenFile opens the output while another row rotates the file: what stands at the path is not what is open.
+func TestMendLooksAtTheOpenFile(t *testing.T) {
+	for _, now := range []string{"", "{\"n\":1}\n{\"n\"", strings.Repeat("x", 100)} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "a.json")
+		o := open(t, dir, "a.json", nil)
+		const whole = "{\"n\":1}\n{\"n\":2}\n"
+		if err := os.WriteFile(path, []byte(whole), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(now), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.mend(int64(len(whole))); err != nil {
+			t.Errorf("%q at the path: got %v", now, err)
+		}
+		for path, want := range map[string]string{path + ".1": whole, path: now} {
+			if got := content(t, path); got != want {
+				t.Errorf("%s: got %q, want %q", path, got, want)
+			}
+		}
+	}
+}

@@ -161,7 +161,7 @@ func TestNumberOfStreamsIsBounded(t *testing.T) {
 
 func TestOutages(t *testing.T) {
 	l, s := newServer(t)
-	out := sinktest.New(t, Kind, "loki://"+s.Address(), engine.Values{"bulk_size": int64(10), "timeout": 2 * time.Second}, nil)
+	out := sinktest.New(t, Kind, "loki://"+s.Address(), engine.Values{"bulk_size": int64(10), "timeout": 10 * time.Second}, nil)
 	s.Next(sinktest.Reset, nil, sinktest.Silence, sinktest.Status(500, ""), nil, sinktest.Garbage, sinktest.Status(401, "no org id"))
 	var bodies []string
 	for i := range 100 {

@@ -141,7 +141,7 @@ func TestRaw(t *testing.T) {
 func TestAcknowledgement(t *testing.T) {
 	c, s := newCollector(t)
 	c.ack, c.lost = true, []int{0, -1, 3}
-	out := sinktest.New(t, Kind, "splunk://"+s.Address(), row(engine.Values{"ack": true, "bulk_size": int64(1), "ack_timeout": 4 * time.Second}), nil)
+	out := sinktest.New(t, Kind, "splunk://"+s.Address(), row(engine.Values{"ack": true, "bulk_size": int64(1), "ack_timeout": 10 * time.Second}), nil)
 	o := sinktest.Deliver(t, out, sinktest.Events(t, `{"n":1}`, `{"n":2}`, `{"n":3}`))
 	var got []string
 	for _, e := range c.events {

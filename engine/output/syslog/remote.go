@@ -151,7 +151,8 @@ func (o *remote) append(ev *engine.Event) error {
 	return nil
 }
 
-// write writes buf and returns how many messages were written whole.
+// write writes buf and returns how many messages were written whole. If the connection breaks these are the messages that the
+// other side's kernel has confirmed: what waits in ours may be lost with the connection, or may yet arrive and then comes twice.
 func (o *remote) write(ctx context.Context) (int, error) {
 	o.conn.SetWriteDeadline(time.Now().Add(o.timeout))
 	if ctx.Err() != nil {
@@ -161,6 +162,7 @@ func (o *remote) write(ctx context.Context) (int, error) {
 	if err == nil {
 		return len(o.ends), nil
 	}
+	n -= peer.Unconfirmed(o.conn)
 	o.Close()
 	done := 0
 	for done < len(o.ends) && o.ends[done] <= n {

@@ -66,7 +66,7 @@ func TestServerThatIsKilled(t *testing.T) {
 		t.Errorf("the counter is %d after %d", n, issued.Load())
 	}
 	t.Logf("issued %d, counted %d, longest %v, %d retries", issued.Load(), n, time.Duration(most.Load()), client.Stats().Retries)
-	if d := time.Duration(most.Load()); d > 4*time.Second {
+	if d := time.Duration(most.Load()); d > 20*time.Second { // below Wait
 		t.Errorf("a command took %v", d)
 	}
 	text := j.String()
@@ -136,13 +136,15 @@ func TestServerThatHangs(t *testing.T) {
 		}
 	})
 	s.Signal(syscall.SIGCONT)
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(parts.Deadline)
 	for do(c, "GET", "k") != `"v"` {
 		if time.Now().After(deadline) {
 			t.Fatal("does not come back")
 		}
 	}
 	// a short stop is waited for
+	c = s.client(t, time.Minute).Session()
+	steps(t, c, "GET k", `"v"`)
 	s.Signal(syscall.SIGSTOP)
 	time.AfterFunc(600*time.Millisecond, func() { s.Signal(syscall.SIGCONT) })
 	steps(t, c, "GET k", `"v"`)

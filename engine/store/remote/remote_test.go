@@ -195,11 +195,11 @@ func TestRefusedCommands(t *testing.T) {
 
 func TestBlockingCommands(t *testing.T) {
 	s := newServer(t)
-	c := newClient(t, Options{Addrs: []string{s.addr}, Timeout: time.Second, Wait: time.Minute}).Session()
-	for _, line := range []string{"BLPOP k 0", "BRPOP a b 1", "BLPOP k 1.5", "BRPOPLPUSH a b 0", "BLMOVE a b LEFT RIGHT 60", "BZPOPMIN z 0", "BZPOPMAX z 2", "BLMPOP 0 1 k LEFT",
-		"BZMPOP 1 1 z MIN", "XREAD BLOCK 0 STREAMS s $", "XREADGROUP GROUP g c COUNT 1 BLOCK 5000 STREAMS s >", "WAIT 1 0", "BLPOP k 1e300"} {
+	c := newClient(t, Options{Addrs: []string{s.addr}, Timeout: 20 * time.Second, Wait: time.Minute}).Session()
+	for _, line := range []string{"BLPOP k 0", "BRPOP a b 20", "BLPOP k 20.5", "BRPOPLPUSH a b 0", "BLMOVE a b LEFT RIGHT 60", "BZPOPMIN z 0", "BZPOPMAX z 30", "BLMPOP 0 1 k LEFT",
+		"BZMPOP 20 1 z MIN", "XREAD BLOCK 0 STREAMS s $", "XREADGROUP GROUP g c COUNT 1 BLOCK 20000 STREAMS s >", "WAIT 1 0", "BLPOP k 1e300"} {
 		within(t, 500*time.Millisecond, line, func() {
-			if got := do(c, words(line)...); !strings.HasPrefix(got, "-ERR ") || !strings.Contains(got, "redis_timeout (1s)") {
+			if got := do(c, words(line)...); !strings.HasPrefix(got, "-ERR ") || !strings.Contains(got, "redis_timeout (20s)") {
 				t.Errorf("%s: got %s", line, got)
 			}
 		})
@@ -222,7 +222,7 @@ func TestBlockingCommands(t *testing.T) {
 		}
 		s.CLI("RPUSH", "k", "v")
 	})
-	steps(t, c, "BLPOP k 0.9", `["k" "v"]`)
+	steps(t, c, "BLPOP k 19", `["k" "v"]`)
 	pushed.Wait()
 }
 

@@ -95,8 +95,9 @@ func within(t testing.TB, limit time.Duration, what string, f func()) time.Durat
 		t.Fatalf("%s does not end", what)
 	}
 	took := time.Since(start)
-	if took > limit {
-		t.Errorf("%s took %v, want at most %v", what, took, limit)
+	const slack = 10 * time.Second // what a busy machine takes; the waits that must not happen are longer
+	if took > limit+slack {
+		t.Errorf("%s took %v, want %v, and at most %v more", what, took, limit, slack)
 	}
 	return took
 }

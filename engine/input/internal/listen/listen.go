@@ -132,7 +132,7 @@ func (c *Client) Read(b []byte) (int, error) {
 	}
 }
 
-// Readable reports whether the kernel has something to read from conn.
+// Readable reports whether the kernel has something to read from conn, or a client that waits if it is a listener.
 func Readable(conn any) (ready bool) {
 	wire.Control(conn, func(fd int) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
@@ -161,10 +161,14 @@ func (s *Server) Run(ctx context.Context, serve func(ctx context.Context, c *Cli
 	for {
 		select {
 		case s.clients <- struct{}{}:
-		case <-ctx.Done():
-			return nil
+		default:
+			select {
+			case s.clients <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
 		}
-		conn, err := l.Accept()
+		conn, err := s.accept(ctx, late)
 		if err != nil {
 			<-s.clients
 			if ctx.Err() != nil {
@@ -179,6 +183,17 @@ func (s *Server) Run(ctx context.Context, serve func(ctx context.Context, c *Cli
 				serve(ctx, c)
 			}
 		})
+	}
+}
+
+// accept waits for the next client. At the end it accepts who waits already, however late the goroutine comes to it.
+func (s *Server) accept(ctx, late context.Context) (net.Conn, error) {
+	for {
+		conn, err := s.listener.Accept()
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() == nil || late.Err() != nil || !Readable(s.listener) {
+			return conn, err
+		}
+		s.listener.SetDeadline(time.Now().Add(settle))
 	}
 }
 

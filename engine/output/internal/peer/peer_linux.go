@@ -25,6 +25,8 @@ type Server struct {
 	// Silent: the server never says anything, so that a TLS server that does not want us is waited for a little after the
 	// handshake: with TLS 1.3 it says so only then, and what was written before is lost.
 	Silent bool
+	// Refusal is how long a silent TLS server may take to refuse us after the handshake; New sets 300 ms.
+	Refusal time.Duration
 	// Timeout is how long the other side may not confirm what the kernel sends before the connection breaks.
 	Timeout time.Duration
 	made    *atomic.Int64 // connections
@@ -33,9 +35,6 @@ type Server struct {
 
 // limit is that of connecting and of the TLS handshake, each.
 const limit = 15 * time.Second
-
-// refusal is how long a server may take to refuse us after a TLS handshake.
-const refusal = 300 * time.Millisecond
 
 // New checks the address of a row: host:port, or host and then otherwise is the port.
 func New(p engine.Params, otherwise int, config *tls.Config) (*Server, error) {
@@ -53,7 +52,7 @@ func New(p engine.Params, otherwise int, config *tls.Config) (*Server, error) {
 		config = config.Clone()
 		config.ServerName = host
 	}
-	return &Server{Address: net.JoinHostPort(host, port), TLS: config, dial: p.Dial,
+	return &Server{Address: net.JoinHostPort(host, port), TLS: config, Refusal: 300 * time.Millisecond, dial: p.Dial,
 		made: p.Counter("connections_total", "Connections made to the server.")}, nil
 }
 
@@ -98,7 +97,7 @@ func (s *Server) shake(ctx context.Context, t *tls.Conn) error {
 	case !s.Silent:
 		return nil
 	}
-	t.SetReadDeadline(time.Now().Add(refusal))
+	t.SetReadDeadline(time.Now().Add(s.Refusal))
 	defer t.SetReadDeadline(time.Time{})
 	var b [1]byte
 	if _, err := t.Read(b[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -133,6 +132,18 @@ func HungUp(conn net.Conn) bool {
 		}
 	})
 	return gone || !ok
+}
+
+// Unconfirmed is how many of the bytes that the kernel has taken the other side's kernel has not confirmed: they are lost if the
+// connection breaks.
+func Unconfirmed(conn net.Conn) int {
+	left := 0
+	wire.Control(conn, func(fd int) {
+		if n, err := unix.IoctlGetInt(fd, unix.TIOCOUTQ); err == nil {
+			left = n
+		}
+	})
+	return left
 }
 
 // Close ends a connection. That TLS could not say goodbye any more is no error.

@@ -3,6 +3,7 @@ package sinktest
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func Params(kind engine.OutputKind, uri string, options engine.Values, counters 
 		counters = engine.NewCounters()
 	}
 	scheme, address, _ := engine.SplitURI(uri)
-	return engine.Params{Tag: "out", Version: "1.2", URI: uri, Scheme: scheme, Address: address, Options: v, Log: slog.New(slog.DiscardHandler),
+	return engine.Params{Tag: "out", Version: "1.2", Roots: x509.NewCertPool(), URI: uri, Scheme: scheme, Address: address, Options: v, Log: slog.New(slog.DiscardHandler),
 		Counter: counters.Of("output", "out"), Dial: (&net.Dialer{}).DialContext}
 }
 
