@@ -69,8 +69,7 @@ func forwardAway(t *testing.T) *outageSink {
 func kafkaAway(t *testing.T) *outageSink {
 	b := startKafka(t)
 	b.topic("out", 3)
-	// A broker that ends while it writes a batch says NOT_LEADER_OR_FOLLOWER; seldom it has the batch then, and takes it once more.
-	return &outageSink{row: `{tag = "out", uri = "kafka://` + b.address + `/out"}`, stop: b.stop, start: b.start, slow: true, twice: batchSize,
+	return &outageSink{row: `{tag = "out", uri = "kafka://` + b.address + `/out"}`, stop: b.stop, start: b.start, slow: true,
 		seen: func() map[int]int { return b.ids("out") }}
 }
 

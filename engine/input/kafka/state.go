@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -231,19 +230,18 @@ func (k *keeper) place(at, initial int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if at > newest {
-		return 0, fmt.Errorf("its snapshot is of offset %d, but the partition ends at %d: if the topic was made anew, `redis-cli DEL %s` forgets the state", at, newest, k.key)
-	}
 	from := at
-	if at < oldest {
+	if at < oldest || at > newest {
 		from = oldest
-		k.m.in.lost.Add(oldest - at)
-		k.m.in.log.Error("the brokers do not have what follows the snapshot of a state: reading goes on with the oldest record; raise the topic's retention, or find out why reading is behind",
-			"origin", k.c.origin, "offset", at, "oldest", oldest, "lost", oldest-at)
+		lost := max(0, oldest-at)
+		k.m.in.lost.Add(lost)
+		k.m.in.log.Error("the brokers do not have what follows the snapshot of a state: reading goes on with the oldest record, and the state stays as it is; raise the topic's retention, or find out why reading is behind, or why the partition is shorter now (was the topic made anew? then `redis-cli DEL KEY` before the start forgets the state)",
+			"origin", k.c.origin, "key", k.key, "offset", at, "oldest", oldest, "end", newest, "lost", lost)
 	}
 	begins := initial
 	if initial < 0 {
 		begins = oldest
+		k.s.ResetOffset(k.topic, k.partition, from, "") // what is committed may be beyond the end
 	}
 	switch {
 	case begins > from:

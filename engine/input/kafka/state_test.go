@@ -318,25 +318,41 @@ func commit(t *testing.T, c *kfake.Cluster, at int64) {
 	}
 }
 
-// TestStateBeyondTheEnd: the topic was made anew: the snapshot's offset means nothing there. Nothing is read until somebody decides.
+// TestStateBeyondTheEnd: the topic was made anew: the snapshot's offset means nothing there. That is told, the state stays, and reading
+// goes on with the oldest record, whatever is committed; a restart then goes on where the last one ended.
 func TestStateBeyondTheEnd(t *testing.T) {
-	c := test.New(t, kfake.SeedTopics(1, "eve"))
-	h := newHashes()
-	v, err := newVault(h)
-	if err != nil {
-		t.Fatal(err)
+	for name, committed := range map[string]int64{"nothing is committed": -1, "beyond the end too": 400, "in the new topic": 60} {
+		t.Run(name, func(t *testing.T) {
+			c := test.New(t, kfake.SeedTopics(1, "eve"))
+			h := newHashes()
+			v, err := newVault(h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := v.encode("k", "kafka://eve/0", &snapshot{400, nil})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.set(0, "data", string(data))
+			h.set(0, "offset", "400")
+			test.Produce(t, c.ListenAddrs(), "eve", 0, sarama.CompressionNone, test.Values("a", 100)...)
+			commit(t, c, committed)
+			a := join(t, c.ListenAddrs()[0]+"/eve?group=g", h, nil)
+			test.WaitFor(t, "the complaint", a.said("was the topic made anew?"))
+			saved(t, h, 1, 100)
+			test.WaitFor(t, "the commit", func() bool { return test.Committed(t, c.ListenAddrs(), "g", "eve", 0) == 100 })
+			exact(t, h, 1, 100)
+			a.leave()
+			test.Produce(t, c.ListenAddrs(), "eve", 0, sarama.CompressionNone, test.Values("b", 10)...)
+			b := join(t, c.ListenAddrs()[0]+"/eve?group=g", h, nil)
+			saved(t, h, 1, 110)
+			exact(t, h, 1, 110)
+			if b.said("was the topic made anew?")() {
+				t.Error("told again after a restart")
+			}
+			b.leave()
+		})
 	}
-	data, err := v.encode("k", "kafka://eve/0", &snapshot{400, nil})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.set(0, "data", string(data))
-	test.Produce(t, c.ListenAddrs(), "eve", 0, sarama.CompressionNone, test.Values("a", 100)...)
-	a := join(t, c.ListenAddrs()[0]+"/eve?group=g", h, nil)
-	test.WaitFor(t, "the complaint", a.said("its snapshot is of offset 400, but the partition ends at 100"))
-	h.set(0, "data", "")
-	saved(t, h, 1, 100)
-	exact(t, h, 1, 100)
 }
 
 // TestStateWhileAnOutputIsDown: records are not finished, so no snapshot has them; when the output is back all is counted once.

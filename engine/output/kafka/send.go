@@ -63,12 +63,8 @@ func (o *output) send(ctx context.Context, items []*item) error {
 	}
 	renewed := false
 	for ctx.Err() == nil {
-		if o.pid == nil {
-			pid, err := o.client.InitProducerID()
-			if err != nil {
-				return fmt.Errorf("no id as a producer: %w", err)
-			}
-			o.pid = pid
+		if err := o.register(ctx); err != nil {
+			return err
 		}
 		requests, err := o.requests()
 		if first == nil {

@@ -46,8 +46,11 @@ func (t *topics) of(r *lazyjson.Reader) (string, error) {
 	}
 	t.buf = t.Append(t.buf[:0], r, time.Time{})
 	name := t.buf[:min(len(t.buf), longestTopic)]
-	if s := string(name); s == "." || s == ".." {
-		copy(name, "__")
+	switch string(name) {
+	case "":
+		name = append(name, syntax.Missing...)
+	case ".", "..":
+		name = append(name[:0], "__"...)
 	}
 	if seen, ok := t.seen[string(name)]; ok {
 		return seen, nil
