@@ -103,7 +103,7 @@ func New(cfg *Config, parts Parts) (*Engine, error) {
 	dead.limit = cfg.DeadLetterSpool
 	e.addSink(dead)
 	for i, row := range cfg.Outputs {
-		s := e.newSink(userSink, row.Tag, row.URI, parts.Outputs[i])
+		s := e.newSink(userSink, row.Tag, ShownURI(row.URI), parts.Outputs[i])
 		s.limit, s.noSync = row.Spool, row.NoSync
 		setFirst(e.routes.outputs, row.Tag, e.addSink(s))
 	}
@@ -213,7 +213,7 @@ func (e *Engine) Open(ctx context.Context) error {
 				errs = append(errs, err)
 				continue
 			}
-			e.log.Error("input cannot be opened yet", "input", e.cfg.Inputs[i].Tag, "uri", e.cfg.Inputs[i].URI, "err", err)
+			e.log.Error("input cannot be opened yet", "input", e.cfg.Inputs[i].Tag, "uri", ShownURI(e.cfg.Inputs[i].URI), "err", err)
 		}
 	}
 	e.tellOrphans()
@@ -418,7 +418,7 @@ func (e *Engine) drain(abort context.Context) error {
 func (e *Engine) runInput(ctx context.Context, i int, untilDrained bool) error {
 	row, in := &e.cfg.Inputs[i], e.parts.Inputs[i]
 	log := e.log.With("input", row.Tag)
-	log.Info("Running "+row.Tag, "uri", row.URI)
+	log.Info("Running "+row.Tag, "uri", ShownURI(row.URI))
 	emit, run := e.emitter(i), in.Run
 	if e.moves[i].Load() {
 		p := in.(Partitioned)
@@ -442,7 +442,7 @@ func (e *Engine) runInput(ctx context.Context, i int, untilDrained bool) error {
 		if untilDrained && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDamaged)) {
 			return fmt.Errorf("input %s: %w", row.Tag, err)
 		}
-		log.Error("input does not work, trying again", "uri", row.URI, "err", err)
+		log.Error("input does not work, trying again", "uri", ShownURI(row.URI), "err", err)
 		if wait.sleep(ctx) != nil {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -212,7 +213,10 @@ func (s *sink) meanwhile() string {
 
 // remedy says what the operator can do about a fault of a sink.
 func remedy(err error) string {
+	var dns *net.DNSError
 	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "correct the host in the uri, or make DNS or /etc/hosts know it"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free space there"
 	case errors.Is(err, fs.ErrPermission):

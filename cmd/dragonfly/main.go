@@ -166,13 +166,13 @@ func check(at place, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "%s is right.\n", filepath.Join(at.root, p.cfg.File))
 	for _, r := range p.cfg.Inputs {
-		fmt.Fprintf(stdout, "  input     %-16s %s, filter %s, %d worker(s)\n", r.Tag, r.URI, r.Filter.Script, r.Filter.Workers)
+		fmt.Fprintf(stdout, "  input     %-16s %s, filter %s, %d worker(s)\n", r.Tag, engine.ShownURI(r.URI), r.Filter.Script, r.Filter.Workers)
 	}
 	for _, r := range p.cfg.Analyzers {
 		fmt.Fprintf(stdout, "  analyzer  %-16s %s, %d worker(s)\n", r.Tag, r.Script, r.Workers)
 	}
 	for _, r := range p.cfg.Outputs {
-		fmt.Fprintf(stdout, "  output    %-16s %s\n", r.Tag, r.URI)
+		fmt.Fprintf(stdout, "  output    %-16s %s\n", r.Tag, engine.ShownURI(r.URI))
 	}
 	fmt.Fprintf(stdout, "  log directory %s, dead letters %s\n", at.logDir, p.cfg.DeadLetter)
 	return exitOK

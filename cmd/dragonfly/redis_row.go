@@ -24,9 +24,6 @@ func (b *builder) redisOf(cfg *engine.Config) func(address string) (func() (engi
 		if err != nil {
 			return nil, err
 		}
-		if o.TLS != nil && o.TLS.RootCAs == nil {
-			o.TLS.RootCAs = b.loader.Roots()
-		}
 		if address == "redis" || address == "auto" {
 			if cfg.Redis.Address == "" && address == "auto" {
 				return nil, nil
@@ -40,7 +37,8 @@ func (b *builder) redisOf(cfg *engine.Config) func(address string) (func() (engi
 			return nil, err
 		}
 		if o.TLS != nil && o.TLS.RootCAs == nil {
-			o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: b.loader.Roots()}
+			o.TLS = o.TLS.Clone() // it may be that of config.lua's server
+			o.TLS.MinVersion, o.TLS.RootCAs = tls.VersionTLS12, b.loader.Roots()
 		}
 		if o.Timeout <= 0 || o.Timeout > rowTimeout {
 			o.Timeout = rowTimeout

@@ -54,7 +54,7 @@ func (t *texts) next() (content, error) {
 	var entries [][]json.RawMessage
 	rest := parts[2:]
 	switch {
-	case json.Unmarshal(parts[1], &entries) == nil:
+	case parts[1][0] == '[' && json.Unmarshal(parts[1], &entries) == nil: // null would do, too
 		for _, e := range entries {
 			if len(e) != 2 {
 				return content{}, errors.New("not a message of the forward protocol: an entry is [time, record]")

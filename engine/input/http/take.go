@@ -61,14 +61,14 @@ func (t *taker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // take hands the events of a request on and returns how many they are; when depends on ack.
 func (t *taker) take(w http.ResponseWriter, r *http.Request) (int, error) {
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(t.readLimit)) // also of a body that is not wanted, which the server reads before it answers
 	if err := t.admits(w, r); err != nil {
 		return 0, err
 	}
 	wait, cancel := context.WithTimeout(r.Context(), t.wait)
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
-	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Now().Add(t.readLimit))
 	body := &body{max: t.maxBody, held: t.held, wait: wait}
 	defer body.free()
 	text, err := body.read(r)

@@ -90,6 +90,8 @@ func (o *output) fate(it item) error {
 		said += fmt.Sprintf(", %s: %s", kind, httpsink.Cut(it.Error.Reason, 300))
 	}
 	switch {
+	case kind == "cluster_block_exception":
+		return fmt.Errorf("%s: the index takes no writes: give the server free disk space, or lift the block; events wait", said)
 	case it.Status == 401, it.Status == 403:
 		return fmt.Errorf("%s: the user or key of this row may not write there; events wait", said)
 	case it.Status == 404:

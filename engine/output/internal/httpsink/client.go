@@ -46,7 +46,8 @@ type Client struct {
 	squeezer *gzip.Writer
 	answer   int64
 	longest  time.Duration
-	pause    time.Time // no request before
+	pause    time.Time         // no request before
+	secrets  *strings.Replacer // hides them in what the server says
 }
 
 // Answer is what the server said.
@@ -77,6 +78,7 @@ func New(p engine.Params, s Setup) (*Client, error) {
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
+	c.secrets = secretsOf(p, c.base, c.headers)
 	c.http = &http.Client{
 		Transport: &http.Transport{Proxy: proxy, DialContext: p.Dial, TLSClientConfig: tls, TLSHandshakeTimeout: c.timeout, MaxIdleConnsPerHost: 2,
 			IdleConnTimeout: 50 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true},
@@ -90,6 +92,10 @@ func (c *Client) address(p engine.Params, scheme string, port uint16) error {
 	bad := func(format string, args ...any) error {
 		return &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf(format, args...)}
 	}
+	const login = "holds a user or password, which the log would show; want them in auth = \"basic\", auth_token = \"user:password\""
+	if wire.HoldsLogin(p.Address) {
+		return bad(login)
+	}
 	u, err := url.Parse(scheme + "://" + p.Address)
 	if err != nil {
 		var ue *url.Error
@@ -99,7 +105,7 @@ func (c *Client) address(p engine.Params, scheme string, port uint16) error {
 		return bad("is no address: %v; want %s://HOST:PORT/PATH", err, p.Scheme)
 	}
 	if u.User != nil {
-		return bad("holds a user or password, which the log would show; want them in auth = \"basic\", auth_token = \"user:password\"")
+		return bad(login)
 	}
 	if u.Hostname() == "" {
 		return bad("names no host, want %s://HOST:PORT/PATH", p.Scheme)
@@ -126,11 +132,11 @@ func (c *Client) address(p engine.Params, scheme string, port uint16) error {
 		}
 	}
 	if secret := p.Options.String("path"); secret != "" {
-		more, err := url.Parse("/" + strings.TrimLeft(secret, "/"))
+		more, err := url.Parse("/" + strings.TrimLeft(strings.ReplaceAll(secret, " ", "%20"), "/"))
 		if err != nil {
 			return &engine.ConfigError{Key: "path", Msg: "is no path of a URL, want such as \"/services/T000/B000\""}
 		}
-		u.Path, u.RawPath = strings.TrimRight(u.Path, "/")+more.Path, ""
+		u.Path, u.RawPath = strings.TrimRight(u.Path, "/")+more.Path, strings.TrimRight(u.EscapedPath(), "/")+more.EscapedPath()
 		if more.RawQuery != "" {
 			u.RawQuery = more.RawQuery
 		}
@@ -243,7 +249,8 @@ func (c *Client) Base() *url.URL { u := *c.base; return &u }
 func (c *Client) URL(path, query string) *url.URL {
 	u := c.Base()
 	if path != "" {
-		u.Path, u.RawPath = strings.TrimRight(u.Path, "/")+path, ""
+		more := &url.URL{Path: path}
+		u.Path, u.RawPath = strings.TrimRight(u.Path, "/")+path, strings.TrimRight(u.EscapedPath(), "/")+more.EscapedPath()
 	}
 	if query != "" {
 		if u.RawQuery != "" {

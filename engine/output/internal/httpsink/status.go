@@ -65,7 +65,8 @@ func wantsTLS(body []byte) bool {
 
 // said is the status with the beginning of the body, on one line.
 func (c *Client) said(a *Answer) string {
-	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(a.Body[:min(len(a.Body), 600)]), "?")), " ")
+	text := c.secrets.Replace(string(a.Body[:min(len(a.Body), 64<<10)])) // many servers repeat what they were asked
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text[:min(len(text), 1200)], "?")), " ")
 	if text = Cut(text, 300); text != "" {
 		text = ": " + text
 	}
@@ -150,6 +151,8 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		remedy = "it does not talk TLS there: see the scheme and port of the uri"
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		remedy = "it does not talk HTTP there, or it wants TLS: see the scheme and port of the uri"
+	case strings.Contains(err.Error(), "Proxy Authentication Required"):
+		remedy = "give the proxy its user and password in the key proxy"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
 		return fmt.Errorf("%s: no answer within %v (timeout): %w", c.Server(), c.timeout, err)
 	}
