@@ -7,7 +7,8 @@
 -- A beacon are COUNT intervals whose mean distance from it is below JITTER of it; or more of which 80 % are that near, so that
 -- calls that failed or a host that slept do not matter; or MANY of which 65 % are within LOOSE of it, as of implants that wait
 -- up to half a period less. Of random calls 1 in 10,000 pairs gets there by chance, of people's some. Flows that start
--- less than SHORTEST seconds after another are the same call. The notice has the interval and the median deviation in seconds,
+-- less than SHORTEST seconds after another are the same call, and so are the pieces into which active_timeout cuts a connection:
+-- flows from the same port, without SYN, that start within GAP seconds of the end of the one before. The notice has the interval and the median deviation in seconds,
 -- the share of intervals that were near, and the median of the bytes sent: equal ones are the more suspicious.
 -- Software that asks for updates or the time is one, too: list its ports in IGNORE, its networks in ALLOWED. With several
 -- workers use shard_by = {"src_ip", "dest_ip"}. Bounded: the PAIRS pairs seen last are known, with KEEP numbers each.
@@ -56,6 +57,7 @@ local JITTER, LOOSE = 0.1, 0.25 -- shares of the period
 local MOST, SOME = 0.8, 0.65 -- shares of the intervals, for JITTER and LOOSE
 local KEEP = 24 -- intervals, at least MANY
 local SHORTEST = 5 -- seconds
+local GAP = 600 -- seconds: the idle timeout of flows
 local QUIET = 86400 -- seconds
 local IGNORE = { [53] = true, [67] = true, [123] = true, [137] = true, [138] = true } -- dest_port: DNS, DHCP, NTP, NetBIOS
 local ALLOWED = nil -- destinations, such as {"192.0.2.0/24"}
@@ -64,9 +66,19 @@ local PAIRS = 5000
 local allowed = ALLOWED and net.cidr(ALLOWED)
 local pairs_of = sketch.lru(PAIRS) -- by client and service: see begin
 
--- begin is the state of a pair: last and told are times in seconds, gaps and sizes rings of the last KEEP, n counts them all.
+-- begin is the state of a pair: last and told are times in seconds, gaps and sizes rings of the last KEEP, n counts them all;
+-- port and ends are the source port and the end of the last flow.
 local function begin(now)
   return {last = now, n = 0, gaps = {}, sizes = {}}
+end
+
+-- goes_on tells whether a flow is another piece of the last one, and makes it the last.
+local function goes_on(event, flow, p, now)
+  local port, tcp, ends = event.src_port, event.tcp, flow["end"]
+  local same = port and port == p.port and p.ends and now >= p.ends - 1 and now - p.ends <= GAP
+    and not (type(tcp) == "table" and tcp.syn == true)
+  p.port, p.ends = port, type(ends) == "string" and dragonfly.date2epoch(ends) or nil
+  return same
 end
 
 local function median(list)
@@ -121,16 +133,19 @@ end
 
 local function look(event, flow)
   local start = flow.start
-  local now = type(start) == "string" and dragonfly.date2epoch(start)
-  if not now or net.class(event.dest_ip) == "multicast" or allowed and allowed:contains(event.dest_ip) then
+  local now, class = type(start) == "string" and dragonfly.date2epoch(start), net.class(event.dest_ip)
+  if not now or class == "multicast" or class == "broadcast" or allowed and allowed:contains(event.dest_ip) then
     return
   end
   local key = eve.pair(event)
   local p = pairs_of:get(key)
   if not p then
-    pairs_of:put(key, begin(now))
+    p = begin(now)
+    goes_on(event, flow, p, now)
+    pairs_of:put(key, p)
     return
   end
+  if goes_on(event, flow, p, now) then return end
   local interval = now - p.last
   if interval < SHORTEST then -- the same call, or one that ended late
     return

@@ -40,7 +40,7 @@ local function compare(input, now, last)
   local frames, dropped = now.frames - last.frames, now.dropped - last.dropped
   if dropped > 0 and dropped > DROPPED * (frames + dropped) then
     report({finding = "packets dropped", dropped = dropped, frames = frames, share = dropped / (frames + dropped)}, input,
-      "the process does not keep up: give the input more workers or a larger ring, exclude bulk traffic with its filter, and see in /metrics which stage is busy")
+      "the process does not keep up: raise meters or ring_size of the input, leave out bulk traffic with its filter, and see in /metrics which stage is busy")
   end
   local new, evicted = now.new - last.new, now.evicted - last.evicted
   if evicted > 0 and evicted > EVICTED * new then

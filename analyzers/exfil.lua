@@ -40,7 +40,7 @@ local FACTOR = 5
 local USUAL = 0.95 -- quantile
 local FLOOR = 100e6 -- bytes an hour
 local LEARN = 24 -- hours
-local DAYS = 14 -- see usual
+local DAYS = 14 -- at most 100
 local SMALL = 1000 -- bytes
 local ALLOWED = nil -- destinations, such as {"192.0.2.0/24"}
 local QUIET = 6 * 3600 -- seconds
@@ -73,14 +73,16 @@ end
 -- usual returns the quantile of the hours before, and how many they are.
 local function usual(src, hour)
   local commands, today = {}, math.floor(hour / 24)
-  for i = 1, 14 do -- DAYS
+  for i = 1, 100 do
+    if i > DAYS then break end
     commands[i] = {"HGETALL", "df:exfil:" .. src .. ":" .. today - i + 1}
   end
   local r = state.run(commands)
   if not r then return nil end
   local hours = {}
-  for day = 1, 14 do
+  for day = 1, 100 do
     local fields = r[day]
+    if not fields then break end
     for i = 1, #fields, 2 do
       if tonumber(fields[i]) < hour then hours[#hours + 1] = tonumber(fields[i + 1]) end
     end

@@ -80,8 +80,9 @@ function loop(event)
     local c = whole(event, flow)
     local finding = judge(c)
     if finding then
-      dragonfly.output_event(default_output, {event_type = "finding", finding = finding, flow_id = event.flow_id, src_ip = event.src_ip,
-        dest_ip = event.dest_ip, seconds = c.age, bytes_out = c.out, bytes_in = c.back, flows = c.flows > 1 and c.flows or nil})
+      dragonfly.output_event(default_output, {timestamp = event.timestamp, event_type = "finding", finding = finding, flow_id = event.flow_id,
+        community_id = event.community_id, src_ip = event.src_ip, dest_ip = event.dest_ip, dest_port = event.dest_port, proto = event.proto,
+        app_proto = event.app_proto, seconds = c.age, bytes_out = c.out, bytes_in = c.back, flows = c.flows > 1 and c.flows or nil})
     end
   end
   dragonfly.analyze_event(default_analyzer, event)

@@ -160,6 +160,39 @@ func TestBeaconBearsJitterAndGaps(t *testing.T) {
 	f("bursts", 0, func(i int) float64 { return []float64{1, 2, 700, 40, 3, 1100, 90}[i%7] })
 }
 
+// Pieces of a connection that active_timeout cuts are no calls; nor is what is sent to everybody.
+func TestBeaconIsNotFooled(t *testing.T) {
+	f := func(name string, want int, c conn, rest string) {
+		t.Helper()
+		s, got := loadShipped(t, "..", "beacon"), 0
+		for i := range 40 {
+			c.at = noon.Add(time.Duration(i) * time.Minute)
+			event := c.event()
+			if i > 0 {
+				event = strings.Replace(event, `"syn":true`, rest, 1)
+			}
+			_, other := s.handle(event)
+			got += len(findings(t, other))
+		}
+		if got != want {
+			t.Errorf("%s: got %d notices, want %d", name, got, want)
+		}
+	}
+	tcp := served("10.0.0.1", "203.0.113.9", 443, noon)
+	tcp.age = 55 * time.Second
+	f("a connection in pieces", 0, tcp, `"syn":false`)
+	f("a port that is used again", 1, tcp, `"syn":true`)
+	udp := tcp
+	udp.proto = "UDP"
+	f("a UDP flow in pieces", 0, udp, "")
+	udp.dest = "255.255.255.255"
+	udp.age = 0
+	f("broadcast", 0, udp, "")
+	idle := tcp
+	idle.age = -1000 * time.Second // the last packet was long before the next flow
+	f("a connection that is idle in between", 1, idle, `"syn":false`)
+}
+
 func TestLongFlowJoinsThePieces(t *testing.T) {
 	s := loadShipped(t, "..", "long-flow")
 	piece := func(i int) conn {
@@ -170,7 +203,7 @@ func TestLongFlowJoinsThePieces(t *testing.T) {
 	for i := range 26 {
 		for _, got := range s.feed(piece(i)) {
 			told = append(told, got["seconds"].(float64))
-			if got["flows"] != got["seconds"].(float64)/600 || got["bytes_out"] != 1000*got["flows"].(float64) {
+			if got["timestamp"] != eveTime(piece(i).at.Add(10*time.Minute)) || got["dest_port"] != 443.0 || got["proto"] != "TCP" || got["flows"] != got["seconds"].(float64)/600 || got["bytes_out"] != 1000*got["flows"].(float64) {
 				t.Errorf("got %v", got)
 			}
 		}

@@ -25,6 +25,7 @@ as one, in the order of their first frames. The file - is standard input:  tcpdu
 
   --sort KEY       start (default), bytes, packets or duration; the last three with the greatest first
   -n N             only the first N rows
+  --filter EXPR    only packets that match, in the language of tcpdump:  --filter 'host 10.1.2.3 and not port 22'
   --json           EVE events instead, one a line, as they are completed
   --events LIST    with --json: only these of flow,dns,http,tls,quic,ssh
   --no-app         do not look at payloads: flows only, without their protocols, at half the cost
@@ -45,6 +46,7 @@ type flowsFlags struct {
 	json     bool
 	events   string
 	features string
+	filter   string
 	meters   int
 	noApp    bool
 	quiet    bool
@@ -58,6 +60,7 @@ func parseFlowsFlags(args []string) (f flowsFlags, err error) {
 	fs.BoolVar(&f.json, "json", false, "")
 	fs.StringVar(&f.events, "events", "", "")
 	fs.StringVar(&f.features, "features", "", "")
+	fs.StringVar(&f.filter, "filter", "", "")
 	fs.IntVar(&f.meters, "meters", 1, "")
 	fs.BoolVar(&f.noApp, "no-app", false, "")
 	fs.BoolVar(&f.quiet, "q", false, "")
@@ -102,7 +105,7 @@ func parseFlowsFlags(args []string) (f flowsFlags, err error) {
 
 // options returns what a pcap:// row would have.
 func (f *flowsFlags) options() engine.Values {
-	v := engine.Values{"features": f.features, "meters": int64(f.meters), "app": !f.noApp}
+	v := engine.Values{"features": f.features, "filter": f.filter, "meters": int64(f.meters), "app": !f.noApp}
 	if f.events != "" {
 		v["events"] = strings.FieldsFunc(f.events, func(c rune) bool { return c == ',' || c == ' ' })
 	}

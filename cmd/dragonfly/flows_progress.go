@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	inpcap "dragonfly/engine/input/pcap"
 )
@@ -53,7 +54,7 @@ func (b *progressBar) run() {
 		case <-tick.C:
 			line := cut(b.line(time.Since(b.started)), terminalWidth(b.w)-1)
 			fmt.Fprintf(b.w, "\r%-*s", shown, line)
-			shown = len(line)
+			shown = utf8.RuneCountInString(line)
 		}
 	}
 }

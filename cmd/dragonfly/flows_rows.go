@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -15,6 +16,7 @@ type flowRow struct {
 	start, end     time.Time
 	proto          string
 	client, server string
+	vlan           string // its tags, the outermost first
 	app, state     string
 	packets, bytes [2]uint64 // to the server, to the client
 	about          string    // what is known of the server or the question: SNI, host, name
@@ -79,6 +81,7 @@ type flowEvent struct {
 	ICMPType *uint8  `json:"icmp_type"`
 	ICMPCode *uint8  `json:"icmp_code"`
 	SPI      *uint32 `json:"spi"`
+	VLAN     []uint16
 	Flow     struct {
 		PacketsToServer uint64 `json:"pkts_toserver"`
 		PacketsToClient uint64 `json:"pkts_toclient"`
@@ -130,7 +133,7 @@ func (f *flowRows) Event(event []byte) error {
 	}
 	f.count++
 	r := &flowRow{start: e.Flow.Start.Time, end: e.Flow.End.Time, proto: e.protocol(), client: endpoint(e.Src, e.SrcPort), server: endpoint(e.Dst, e.DstPort),
-		app: strings.TrimPrefix(e.App, "failed"), state: e.state(), number: f.count,
+		vlan: tags(e.VLAN), app: strings.TrimPrefix(e.App, "failed"), state: e.state(), number: f.count,
 		packets: [2]uint64{e.Flow.PacketsToServer, e.Flow.PacketsToClient}, bytes: [2]uint64{e.Flow.BytesToServer, e.Flow.BytesToClient}}
 	if about := f.about[e.ID]; about != nil {
 		r.about = about.String()
@@ -195,6 +198,15 @@ func (e *flowEvent) state() string {
 		return s
 	}
 	return e.Flow.State
+}
+
+// tags writes VLAN tags as "200.100".
+func tags(list []uint16) string {
+	var text []string
+	for _, tag := range list {
+		text = append(text, strconv.Itoa(int(tag)))
+	}
+	return strings.Join(text, ".")
 }
 
 func endpoint(ip string, port *uint16) string {

@@ -86,6 +86,7 @@ func (f *flowRows) columns(layout string) []column {
 		{head: "PROTO", rank: 9, text: func(r *flowRow) string { return r.proto }},
 		{head: "CLIENT", rank: 9, least: 15, text: func(r *flowRow) string { return r.client }},
 		{head: "SERVER", rank: 9, least: 15, text: func(r *flowRow) string { return r.server }},
+		{head: "VLAN", rank: 6, text: func(r *flowRow) string { return r.vlan }},
 		{head: "APP", rank: 5, text: func(r *flowRow) string { return r.app }},
 		{head: "PKTS>", rank: 7, right: true, text: func(r *flowRow) string { return number(r.packets[0]) }},
 		{head: "<PKTS", rank: 7, right: true, text: func(r *flowRow) string { return number(r.packets[1]) }},

@@ -63,6 +63,19 @@ func TestFlowsSortsAndSelects(t *testing.T) {
 	}
 }
 
+func TestFlowsFilters(t *testing.T) {
+	code, out, errs := flows(t, "--filter", "vlan 200 and tcp", captureDir+"own-vlan-two.pcap")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != exitOK || errs != "" || len(lines) != 1+3+1 {
+		t.Fatalf("exit %d, %s%s", code, out, errs)
+	}
+	for i, want := range []string{`SERVER +VLAN +APP`, `10\.77\.0\.2:8080 +200 +http`, `:8080 +200 +http`, `:8080 +200 +http`, `^78 frames, 78 packets, 3 flows`} {
+		if !regexp.MustCompile(want).MatchString(lines[i]) {
+			t.Errorf("line %d: got %q, want %s", i+1, lines[i], want)
+		}
+	}
+}
+
 func TestFlowsPrintsEvents(t *testing.T) {
 	code, out, errs := flows(t, "--json", "--events", "flow", "--features", "nfstream", captureDir+"own-many.pcap")
 	if code != exitOK || !strings.HasPrefix(errs, "600 frames, 600 packets, 60 flows") {
@@ -105,6 +118,7 @@ func TestFlowsSaysWhatIsWrong(t *testing.T) {
 		{[]string{"--events", "dns", "x"}, exitUsage, "want --json"},
 		{[]string{"--json", "--events", "dsn", "x"}, exitUsage, `--events has "dsn", want some of flow, dns`},
 		{[]string{"--features", "x", "x"}, exitUsage, "want nfstream or cic"},
+		{[]string{"--filter", "host or", "x"}, exitUsage, "--filter at character"},
 		{[]string{"--meters", "0", "x"}, exitUsage, "--meters wants"},
 		{[]string{"--nonsense", "x"}, exitUsage, "nonsense"},
 		{[]string{dir + "/none", dir}, exitFailure, dir + " is a directory"},

@@ -115,9 +115,16 @@ func TestFlowInterfaceComesBack(t *testing.T) {
 			p.until("back", func() bool { return strings.Count(p.text(), "interface is back") == 2 })
 			w.replay("v0", ours("own-many"), "--pps=3000")
 			w.ip("link", "set", "v1", "down")
+			p.until("down again", func() bool { return strings.Count(p.text(), "interface is down") == 2 })
 			w.ip("link", "set", "v1", "name", "v9")
 			w.ip("link", "set", "v9", "up")
-			p.until("renamed", func() bool { return strings.Contains(p.text(), "interface has another name now") })
+			p.until("renamed", func() bool {
+				return strings.Contains(p.text(), "interface has another name now") && strings.Count(p.text(), "interface is back") == 3
+			})
+			w.ip("link", "set", "v9", "down")
+			p.until("down under its new name", func() bool { return strings.Contains(p.text(), `remedy="ip link set v9 up"`) })
+			w.ip("link", "set", "v9", "up")
+			p.until("up under its new name", func() bool { return strings.Count(p.text(), "interface is back") == 4 })
 			w.replay("v0", ours("own-icmp"), "--pps=3000")
 			p.stop()
 			want, others := fromFile(t, ours("own-proto"), ours("own-many"), ours("own-icmp"))

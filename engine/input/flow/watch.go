@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 )
@@ -69,12 +70,17 @@ func (w *worker) watch() {
 		return
 	}
 	delete(w.problems, "interface")
+	renamed := ""
+	if err != nil && w.at.index != 0 {
+		if renamed = nameOf(w.ring.fd, w.at.index); renamed != "" {
+			if n, err = lookUp(w.ring.fd, renamed); err != nil || n.index != w.at.index {
+				return // it changes just now: the next look sees what it has become
+			}
+		}
+	}
+	w.follow(renamed)
 	if err != nil || n.index != w.at.index {
 		if w.at.index != 0 {
-			if name := nameOf(w.ring.fd, w.at.index); name != "" && err != nil {
-				w.follow(name)
-				return
-			}
 			w.leave(gone)
 		}
 		if err != nil {
@@ -82,7 +88,6 @@ func (w *worker) watch() {
 			return
 		}
 	}
-	w.renamed = ""
 	if n.index != w.at.index && !w.take(n) {
 		return
 	}
@@ -143,7 +148,7 @@ func (w *worker) leave(s state) {
 		w.in.log.Error("interface was removed: capture goes on when there is one of this name again", "interface", w.name)
 		return
 	}
-	w.in.log.Error("interface is down: capture goes on when it is up", "interface", w.name, "remedy", "ip link set "+w.name+" up")
+	w.in.log.Error("interface is down: capture goes on when it is up", "interface", w.name, "remedy", "ip link set "+cmp.Or(w.renamed, w.name)+" up")
 }
 
 // missing says once that there is no interface of the name.
@@ -154,13 +159,13 @@ func (w *worker) missing() {
 	w.problems["absent"] = true
 }
 
-// follow notes that the interface has another name now. It is the same, and the ring stays with it.
+// follow notes that the interface has another name now, or with "" its own. It is the same, and the ring stays with it.
 func (w *worker) follow(name string) {
 	if w.renamed == name {
 		return
 	}
 	w.renamed = name
-	if w.part == 0 {
+	if w.part == 0 && name != "" {
 		w.in.log.Warn("interface has another name now: it is still captured, but the next start looks for the old name", "interface", w.name, "now", name)
 	}
 }

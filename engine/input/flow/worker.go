@@ -27,7 +27,7 @@ type worker struct {
 	at       nic             // what the ring is bound to
 	state    state
 	shared   *shared // with the other parts of the interface
-	renamed  string  // what the interface is called now, if it is told
+	renamed  string  // what the interface is called now, if not name, as it was told
 	shut     bool    // the ring lets nothing in
 	looked   time.Time
 	due      bool            // the clock has moved on since the meter was told

@@ -82,12 +82,16 @@ func (f *files) open() error {
 	return err
 }
 
-// paths returns the files to meter.
+// paths returns the files to meter. A pattern does not mean directories.
 func (f *files) paths() ([]string, error) {
 	if !strings.ContainsAny(f.path, "*?[") {
 		return []string{f.path}, nil
 	}
 	paths, _ := filepath.Glob(f.path)
+	paths = slices.DeleteFunc(paths, func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.IsDir()
+	})
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("no file matches %q: %w", f.path, fs.ErrNotExist)
 	}

@@ -301,11 +301,22 @@ func TestWrongRowsAreRefused(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	for uri, want := range map[string]string{dir: "is a directory", dir + "/none": "no such file", dir + "/*.pcap": "no file matches"} {
+	if err := os.Mkdir(dir+"/x.pcap", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for uri, want := range map[string]string{dir: "is a directory", "/dev/null": "is no regular file", dir + "/none": "no such file", dir + "/*.pcap": "no file matches"} {
+		kind := fs.ErrNotExist
+		if strings.HasPrefix(want, "is ") {
+			kind = engine.ErrDamaged // ends a run with -x
+		}
 		err := newRow(t, uri, nil).run(nil)
-		if err == nil || !strings.Contains(err.Error(), want) || want != "is a directory" && !errors.Is(err, fs.ErrNotExist) {
+		if err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, kind) {
 			t.Errorf("%q: got %v, want %q", uri, err, want)
 		}
+	}
+	write(t, dir+"/y.pcap", read(t, "own-many.pcap"))
+	if r := newRow(t, dir+"/*.pcap", nil); r.run(nil) != nil || len(r.events) == 0 {
+		t.Errorf("beside a directory: got %d events", len(r.events))
 	}
 }
 

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
 
+	"dragonfly/engine"
 	"dragonfly/engine/packet"
 	"dragonfly/engine/packet/pcap"
 )
@@ -22,9 +24,21 @@ type Source struct {
 	stream *stream // of which Reader is; nil for files
 }
 
-// Open opens a capture file. Only regular files are captures.
+// unreadable is the error of what is no capture file, or may not be read. Trying again does not help: it is an engine.ErrDamaged.
+type unreadable struct{ error }
+
+// Is implements what errors.Is asks for.
+func (unreadable) Is(target error) bool { return target == engine.ErrDamaged }
+
+// Unwrap implements what errors.Is asks for.
+func (u unreadable) Unwrap() error { return u.error }
+
+// Open opens a capture file. Only regular files are captures; of what is none, or may not be read, the error is an engine.ErrDamaged.
 func Open(path string) (Source, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would wait for its writer
+	if errors.Is(err, fs.ErrPermission) {
+		err = unreadable{err}
+	}
 	if err != nil {
 		return Source{}, err
 	}
@@ -32,9 +46,9 @@ func Open(path string) (Source, error) {
 	switch {
 	case err != nil:
 	case info.IsDir():
-		err = fmt.Errorf("%s is a directory: want a file, or a pattern such as %s/*.pcap", path, strings.TrimRight(path, "/"))
+		err = unreadable{fmt.Errorf("%s is a directory: want a file, or a pattern such as %s/*.pcap", path, strings.TrimRight(path, "/"))}
 	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is no regular file: pcap://- reads a stream from standard input", path)
+		err = unreadable{fmt.Errorf("%s is no regular file: pcap://- reads a stream from standard input", path)}
 	}
 	if err != nil {
 		return Source{}, errors.Join(err, f.Close())
