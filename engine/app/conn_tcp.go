@@ -377,10 +377,11 @@ func (c *Conn) unrecognised(d Dir, b []byte, eof bool, at at, found func(*Event)
 			}
 			s.detected = true
 			c.sides[d] = c.sides[o]
+			f, _ := c.parser.(failer)
 			if c.sides[o] != failed {
 				used, again = c.parse(d, b, eof, at, found)
 			}
-			if !c.broken {
+			if !c.broken && (f == nil || !f.senseless()) {
 				c.sides[d] = failed
 			}
 			return used, again

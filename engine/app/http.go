@@ -131,6 +131,9 @@ func (p *httpParser) run(d Dir, b []byte) {
 		switch step(s) {
 		case needMore:
 			s.b = nil
+			if s.status == httpClosed { // what comes all the same is read
+				s.status = httpOpen
+			}
 			return
 		case stop:
 			if s.status != httpTunnel {

@@ -50,6 +50,11 @@ type quitter interface {
 	broken() bool
 }
 
+// failer is a parser that may go on although what it was given last made no sense to it.
+type failer interface {
+	senseless() bool
+}
+
 // waiter is a parser that knows whether it has something to report at the end of the flow. Of others it is assumed.
 type waiter interface {
 	waiting() bool

@@ -32,6 +32,9 @@ func (s *sshParser) stream(d Dir, b []byte, at at, found func(*Event)) (n int, m
 	side.version, side.software, ok = parseBanner(line)
 	if !ok {
 		s.bad = true
+		if s.sides[1-d].done { // what the other side is, is known all the same
+			s.report(at, found)
+		}
 		return len(b), false
 	}
 	side.done = true

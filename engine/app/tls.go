@@ -66,6 +66,7 @@ var (
 	_ parser  = (*tlsStream)(nil)
 	_ closer  = (*tlsStream)(nil)
 	_ quitter = (*tlsStream)(nil)
+	_ failer  = (*tlsStream)(nil)
 )
 
 // tlsSide is one direction.
@@ -170,6 +171,8 @@ func (t *tlsStream) end(time int64, found func(*Event)) {
 
 // broken reports whether the stream turned out not to be TLS: the Conn then looks at nothing of it any longer.
 func (t *tlsStream) broken() bool { return t.failed && t.decided }
+
+func (t *tlsStream) senseless() bool { return t.failed }
 
 // close ends a direction. It ends both if the other sent nothing, and, as in Suricata, at the end of the flow (at no packet):
 // what the other sent last, and was not acknowledged, is then not told.

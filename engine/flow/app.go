@@ -43,6 +43,9 @@ func (m *Meter) show(e *entry, p *packet.Packet, dir app.Dir, settled bool) {
 		if e.proto == packet.TCP && (e.tcp.state == tcpNone || e.tcp.state < tcpEstablished && p.PayloadLen == 0) {
 			return
 		}
+		if p.Proto == packet.TCP && p.TCPFlags&packet.SYN != 0 && e.tcp.flags&fastOpen == 0 {
+			return // data of a SYN without RFC 7413 do not count
+		}
 		m.side(e) // may end other flows
 	}
 	m.asking, m.packet = e, p
