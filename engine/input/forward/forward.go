@@ -163,22 +163,37 @@ func (in *input) Run(ctx context.Context, emit engine.EmitFunc) error {
 		err := in.serve(c, func(read func() (content, error)) error {
 			one.Lock()
 			defer one.Unlock()
+			chunk := "" // until all of the message is taken: what is not acked the client sends again
+			var open atomic.Int64
+			open.Store(1) // parts that are not finished, and the reading
+			done := func() {
+				if open.Add(-1) > 0 {
+					return
+				}
+				if chunk != "" {
+					in.acked.Add(1)
+				}
+				c.finish(chunk)
+			}
+			r.part = func(records []engine.Record) error {
+				open.Add(1)
+				if emit(conn.Late, engine.Batch{Origin: origin, Records: records, Done: done}) != nil {
+					open.Add(-1)
+					return errEnded
+				}
+				return nil
+			}
+			c.begin()
+			defer done()
 			message, err := read()
 			if err != nil {
 				return err
 			}
 			in.messages.Add(1)
-			c.begin()
-			b := engine.Batch{Origin: origin, Records: message.records, Done: func() {
-				if message.chunk != "" {
-					in.acked.Add(1)
-				}
-				c.finish(message.chunk)
-			}}
-			if err := emit(conn.Late, b); err != nil {
-				c.finish("") // not taken: not acked, so the client sends it again
-				return errEnded
+			if err := r.part(message.records); err != nil {
+				return err
 			}
+			chunk = message.chunk
 			return nil
 		}, r)
 		if c.wasIdle() {

@@ -24,9 +24,12 @@ type option struct {
 	compressed string // "", "text", "gzip", "zstd"
 }
 
+// partLen is the most bytes of events that a part holds, but for its last event.
+const partLen = 1 << 20
+
 // content is a message, read.
 type content struct {
-	records []engine.Record
+	records []engine.Record // its last part
 	chunk   string
 }
 
@@ -34,6 +37,8 @@ type content struct {
 type reader struct {
 	shape
 	maxUnpacked int64 // bytes of entries that came compressed
+
+	part func([]engine.Record) error // takes what is read of a message before its end is, so that few bytes can not become very many; nil: not wanted
 
 	text []byte // of the events of one message
 	ends []int  // of each in text, -n-1: a reject, bad[n]
@@ -74,24 +79,28 @@ func (r *reader) read(b []byte, now time.Time) (content, error) {
 			return content{}, err
 		}
 	}
+	err = nil
 	switch kind {
 	case msgp.ArrayType: // Forward
-		count, list, err := msgp.ReadArrayHeaderBytes(entries)
-		if err != nil {
-			return content{}, err
+		count, list, broken := msgp.ReadArrayHeaderBytes(entries)
+		if broken != nil {
+			return content{}, broken
 		}
-		r.entries(list, int(count), tag, now)
+		err = r.entries(list, int(count), tag, now)
 	case msgp.StrType, msgp.BinType: // PackedForward
-		packed, _, err := readText(entries)
-		if err != nil {
-			return content{}, err
+		packed, _, broken := readText(entries)
+		if broken != nil {
+			return content{}, broken
 		}
-		if packed, err = r.unpack(packed, opt.compressed); err != nil {
-			r.reject(packed, err)
+		if packed, broken = r.unpack(packed, opt.compressed); broken != nil {
+			r.reject(packed, broken)
 		}
-		r.entries(packed, -1, tag, now)
+		err = r.entries(packed, -1, tag, now)
 	default: // Message
 		r.entry(entries, tag, now)
+	}
+	if err != nil {
+		return content{}, err
 	}
 	return content{r.records(), opt.chunk}, nil
 }
@@ -126,13 +135,13 @@ func (r *reader) unpack(b []byte, how string) ([]byte, error) {
 }
 
 // entries reads count [time, record] behind each other, all there are if count is negative. Behind one that is no entry at all
-// nothing can be read; a record that cannot be used is passed.
-func (r *reader) entries(b []byte, count int, tag string, now time.Time) {
+// nothing can be read; a record that cannot be used is passed. An error is that of part.
+func (r *reader) entries(b []byte, count int, tag string, now time.Time) error {
 	for ; count != 0 && len(b) > 0; count-- {
 		rest, err := skip(b, 1)
 		if err != nil {
 			r.reject(b, fmt.Errorf("an entry cannot be read: %w", err))
-			return
+			return nil
 		}
 		one := b[:len(b)-len(rest)]
 		n, inner, err := msgp.ReadArrayHeaderBytes(one)
@@ -142,7 +151,14 @@ func (r *reader) entries(b []byte, count int, tag string, now time.Time) {
 			r.entry(inner, tag, now)
 		}
 		b = rest
+		if r.part != nil && len(r.text)+len(r.bad)*keepLong >= partLen {
+			if err := r.part(r.records()); err != nil {
+				return err
+			}
+			r.ends, r.bad = r.ends[:0], nil
+		}
 	}
+	return nil
 }
 
 // entry reads a time and a record.

@@ -381,6 +381,23 @@ func TestClientsThatMisbehave(t *testing.T) {
 	}
 }
 
+// TestUnwantedBodies: a client that is refused and does not send its body does not keep its connection.
+func TestUnwantedBodies(t *testing.T) {
+	r := start(t, engine.Values{"read_timeout": time.Second, "auth": "bearer", "auth_token": "x"})
+	for _, text := range []string{"POST /events", "POST /none", "GET /events"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, text+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+		if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 40") {
+			t.Errorf("%s: got %q, %v", text, answer, err)
+		}
+		conn.Close()
+	}
+}
+
 func TestManyClients(t *testing.T) {
 	r := start(t, engine.Values{"max_clients": int64(8)})
 	var wg sync.WaitGroup

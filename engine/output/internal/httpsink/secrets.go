@@ -20,7 +20,7 @@ func secretsOf(p engine.Params, u *url.URL, headers http.Header) *strings.Replac
 	var list []string
 	add := func(texts ...string) {
 		for _, s := range texts {
-			list = append(list, s, url.PathEscape(s), url.QueryEscape(s))
+			list = append(list, s, url.PathEscape(s), url.QueryEscape(s), strings.ReplaceAll(s, "/", `\/`)) // the last as PHP writes JSON
 		}
 	}
 	token, path := p.Options.String("auth_token"), p.Options.String("path")
