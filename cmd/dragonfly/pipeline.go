@@ -23,7 +23,9 @@ type pipeline struct {
 	cfg    *engine.Config
 	parts  engine.Parts
 	engine *engine.Engine
-	keys   map[string]any // component by what it was made from, for a reload
+	keys   map[string]any      // component by what it was made from, for a reload
+	files  map[string]rowFiles // of components, by the same
+	renews bool                // a row is the same as before, and a file that it names is not
 }
 
 // builder makes pipelines: at the start, and again for a reload.
@@ -65,7 +67,7 @@ func (b *builder) build(old *pipeline) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{cfg: cfg, keys: map[string]any{}}
+	p := &pipeline{cfg: cfg, keys: map[string]any{}, files: map[string]rowFiles{}}
 	p.parts = engine.Parts{Checkpoints: b.checkpoints, Counters: b.counters, Replay: b.replay, State: b.state, WWW: b.root + "/www", Log: b.log, Opened: map[any]bool{},
 		Metrics: func(add func(name, kind, help string, value int64)) {
 			if sh := b.shared.Load(); sh != nil {
@@ -154,29 +156,40 @@ func (b *builder) params(cfg *engine.Config, kind, tag, uri, scheme, address str
 
 func (b *builder) input(row *engine.InputRow, p, old *pipeline) (engine.Input, error) {
 	key := componentKey("input", row.Tag, row.URI, row.Options)
-	if in, ok := p.takeOver(key, old).(engine.Input); ok {
+	if in, ok := b.takeOver(p, key, row.Tag, old).(engine.Input); ok {
 		return in, nil
 	}
-	in, err := inputs[row.Scheme].New(b.params(p.cfg, "input", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
+	params := b.params(p.cfg, "input", row.Tag, row.URI, row.Scheme, row.Address, row.Options)
+	p.files[key] = rowFiles{}
+	params.Read = p.files[key].read(params.Read)
+	in, err := inputs[row.Scheme].New(params)
 	p.keys[key] = in
 	return in, err
 }
 
 func (b *builder) output(row *engine.OutputRow, p, old *pipeline) (engine.Output, error) {
 	key := componentKey("output", row.Tag, row.URI, row.Options)
-	if out, ok := p.takeOver(key, old).(engine.Output); ok {
+	if out, ok := b.takeOver(p, key, row.Tag, old).(engine.Output); ok {
 		return out, nil
 	}
-	out, err := outputs[row.Scheme].New(b.params(p.cfg, "output", row.Tag, row.URI, row.Scheme, row.Address, row.Options))
+	params := b.params(p.cfg, "output", row.Tag, row.URI, row.Scheme, row.Address, row.Options)
+	p.files[key] = rowFiles{}
+	params.Read = p.files[key].read(params.Read)
+	out, err := outputs[row.Scheme].New(params)
 	p.keys[key] = out
 	return out, err
 }
 
-// takeOver returns the component of old that was made from the same row, or nil.
-func (p *pipeline) takeOver(key string, old *pipeline) any {
+// takeOver returns the component of old that was made from the same row and files, or nil.
+func (b *builder) takeOver(p *pipeline, key, row string, old *pipeline) any {
 	if old == nil || old.keys[key] == nil {
 		return nil
 	}
+	if b.renewed(old.files[key], row) {
+		p.renews = true
+		return nil
+	}
+	p.files[key] = old.files[key]
 	c := old.keys[key]
 	p.keys[key] = c
 	p.parts.Opened[c] = old.engine.IsOpen(c)

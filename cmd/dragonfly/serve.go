@@ -234,7 +234,8 @@ func (s *server) reload(ctx context.Context, why reloadReason, end context.Cance
 		s.tell(err)
 		return
 	}
-	if why == filesDropped && sameRows(s.pipeline.cfg, next.cfg) { // the scripts go on with what they remember
+	same := !next.renews && sameRows(s.pipeline.cfg, next.cfg)
+	if why == filesDropped && same { // the scripts go on with what they remember
 		s.log.Info("the files of drop_in change nothing")
 		return
 	}
@@ -247,7 +248,7 @@ func (s *server) reload(ctx context.Context, why reloadReason, end context.Cance
 	if s.pipeline.cfg.DropIn != next.cfg.DropIn {
 		s.log.Warn("another directory is drop_in: its changes are seen after the next start")
 	}
-	if sameRows(s.pipeline.cfg, next.cfg) {
+	if same {
 		if err := s.pipeline.engine.Swap(ctx, next.parts.Filters, next.parts.Analyzers); err != nil {
 			s.log.Error("not every script could be exchanged: the old one goes on there", "err", err)
 			return

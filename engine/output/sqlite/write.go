@@ -264,6 +264,9 @@ func (o *output) prepare(ctx context.Context, tx *sql.Tx, name string) (*table, 
 	}
 	if o.unique {
 		if _, err := tx.ExecContext(ctx, "CREATE UNIQUE INDEX IF NOT EXISTS "+quoted(name+"."+idColumn+".unique")+" ON "+quoted(name)+" ("+idColumn+")"); err != nil {
+			if codeOf(err)&0xff == lib.SQLITE_CONSTRAINT { // it is not the event that is wrong
+				err = fmt.Errorf("table %q has rows of equal %s, so it cannot be unique: remove what is there twice, or choose another table: %v", name, idColumn, err)
+			}
 			return nil, err
 		}
 	}

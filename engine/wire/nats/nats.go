@@ -66,7 +66,7 @@ func New(p engine.Params, lost string) (*Server, error) {
 		s.Timeout = 5 * time.Second
 	}
 	list, subject, _ := strings.Cut(p.Address, "/")
-	if strings.Contains(list, "@") {
+	if wire.HoldsLogin(p.Address) {
 		return wrong("uri", "holds a user or a password, and a uri is shown in logs: they belong into the keys user, password and token")
 	}
 	if subject == "" {

@@ -71,7 +71,7 @@ func New(p engine.Params) (*Server, error) {
 	if !strings.HasPrefix(list, "/") {
 		list, key, _ = strings.Cut(list, "/")
 	}
-	if strings.Contains(list, "@") {
+	if wire.HoldsLogin(p.Address) {
 		return wrong("uri", "holds a user or a password, and a uri is shown in logs: they belong into the keys user and password")
 	}
 	if option := p.Options.String("key"); key != "" && option != "" && option != key {

@@ -92,6 +92,10 @@ func (c *Client) address(p engine.Params, scheme string, port uint16) error {
 	bad := func(format string, args ...any) error {
 		return &engine.ConfigError{Key: "uri", Msg: fmt.Sprintf(format, args...)}
 	}
+	const login = "holds a user or password, which the log would show; want them in auth = \"basic\", auth_token = \"user:password\""
+	if wire.HoldsLogin(p.Address) {
+		return bad(login)
+	}
 	u, err := url.Parse(scheme + "://" + p.Address)
 	if err != nil {
 		var ue *url.Error
@@ -101,7 +105,7 @@ func (c *Client) address(p engine.Params, scheme string, port uint16) error {
 		return bad("is no address: %v; want %s://HOST:PORT/PATH", err, p.Scheme)
 	}
 	if u.User != nil {
-		return bad("holds a user or password, which the log would show; want them in auth = \"basic\", auth_token = \"user:password\"")
+		return bad(login)
 	}
 	if u.Hostname() == "" {
 		return bad("names no host, want %s://HOST:PORT/PATH", p.Scheme)
