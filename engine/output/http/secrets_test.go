@@ -38,6 +38,20 @@ func TestSecretsThatAServerRepeats(t *testing.T) {
 	}
 }
 
+// TestPasswordsInURIs are refused, and not repeated.
+func TestPasswordsInURIs(t *testing.T) {
+	for _, uri := range []string{"http://user:s3cret@h/x", "http://user:s3/cret@h/x", "http://:s3cret@h", "https://s3cret@h"} {
+		kind := Kind
+		if strings.HasPrefix(uri, "https") {
+			kind = SecureKind
+		}
+		_, err := New(sinktest.Params(kind, uri, nil, nil))
+		if err == nil || !strings.Contains(err.Error(), "holds a user or password") || strings.Contains(err.Error(), "s3") {
+			t.Errorf("%s: got %v", uri, err)
+		}
+	}
+}
+
 // TestEscapesInPath: what is escaped in a path is sent as it is written.
 func TestEscapesInPath(t *testing.T) {
 	var got string
