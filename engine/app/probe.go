@@ -211,7 +211,24 @@ func probeNTP(b []byte) answer {
 	if v := b[0] >> 3 & 7; v != 3 && v != 4 {
 		return no
 	}
-	return when(len(b) >= 48)
+	if len(b) < 48 {
+		return maybe
+	}
+	return sure(b[0]>>3&7 == 3 || ntpTail(b[48:]))
+}
+
+// ntpTail reports whether what is behind the head of NTP 4 are extensions and a key with its MAC of 20 bytes. So long, and with
+// extensions whose length is that of their values, is what Suricata wants.
+func ntpTail(b []byte) bool {
+	for len(b) > 0 && len(b) != 20 {
+		if len(b) < 4 || len(b)-4 < int(binary.BigEndian.Uint16(b[2:])) {
+			return false
+		}
+		if b = b[4+int(binary.BigEndian.Uint16(b[2:])):]; len(b) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func probeIKE(d Dir, b []byte, from *Dir) answer {
