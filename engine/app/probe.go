@@ -217,18 +217,13 @@ func probeNTP(b []byte) answer {
 	return sure(b[0]>>3&7 == 3 || ntpTail(b[48:]))
 }
 
-// ntpTail reports whether what is behind the head of NTP 4 are extensions and a key with its MAC of 20 bytes. So long, and with
-// extensions whose length is that of their values, is what Suricata wants.
+// ntpTail reports whether what is behind the head of NTP 4 is a key with its MAC, of 20 bytes, or such after an extension. As in
+// Suricata the extension's length is taken for that of its value.
 func ntpTail(b []byte) bool {
-	for len(b) > 0 && len(b) != 20 {
-		if len(b) < 4 || len(b)-4 < int(binary.BigEndian.Uint16(b[2:])) {
-			return false
-		}
-		if b = b[4+int(binary.BigEndian.Uint16(b[2:])):]; len(b) == 0 {
-			return false
-		}
+	if len(b) == 0 || len(b) == 20 {
+		return true
 	}
-	return true
+	return len(b) >= 4 && len(b) >= 4+int(binary.BigEndian.Uint16(b[2:]))+20
 }
 
 func probeIKE(d Dir, b []byte, from *Dir) answer {
