@@ -211,7 +211,19 @@ func probeNTP(b []byte) answer {
 	if v := b[0] >> 3 & 7; v != 3 && v != 4 {
 		return no
 	}
-	return when(len(b) >= 48)
+	if len(b) < 48 {
+		return maybe
+	}
+	return sure(b[0]>>3&7 == 3 || ntpTail(b[48:]))
+}
+
+// ntpTail reports whether what is behind the head of NTP 4 is a key with its MAC, of 20 bytes, or such after an extension. As in
+// Suricata the extension's length is taken for that of its value.
+func ntpTail(b []byte) bool {
+	if len(b) == 0 || len(b) == 20 {
+		return true
+	}
+	return len(b) >= 4 && len(b) >= 4+int(binary.BigEndian.Uint16(b[2:]))+20
 }
 
 func probeIKE(d Dir, b []byte, from *Dir) answer {
