@@ -25,8 +25,8 @@ type broker struct {
 	cmd     *exec.Cmd
 }
 
-// startKafka starts a Kafka that test/kafka/setup.sh has fetched.
-func startKafka(t *testing.T) *broker {
+// startKafka starts a Kafka that test/kafka/setup.sh has fetched. more returns properties that replace ours.
+func startKafka(t *testing.T, more ...func(address, controller string) string) *broker {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -56,6 +56,9 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 `, controller, b.address, b.dir)
+	for _, f := range more {
+		properties += f(b.address, controller)
+	}
 	if err := os.WriteFile(filepath.Join(b.dir, "kafka.properties"), []byte(properties), 0o644); err != nil {
 		t.Fatal(err)
 	}
