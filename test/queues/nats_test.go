@@ -22,7 +22,7 @@ func TestNATSJetStreamBothWays(t *testing.T) {
 	s := newNATS(t, nil)
 	s.stream("EVE", "eve.>", 0)
 	events := makeEvents(0, 3000)
-	out, row := newOutput(t, outnats.Kind, s.uri("eve.{event_type}"), nil)
+	out, row := newOutput(t, outnats.Kind, s.uri("eve.{event_type}"), engine.Values{"timeout": time.Minute}) // what a slow disk makes late would be sent again
 	if refused := deliver(t, out, events); refused != nil {
 		t.Fatal(refused)
 	}

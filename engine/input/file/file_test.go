@@ -330,7 +330,7 @@ func ends(t *testing.T, in engine.Input, cancel func(), ctx context.Context, emi
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("does not end with its context")
 	}
 }

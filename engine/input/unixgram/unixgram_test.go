@@ -78,7 +78,7 @@ func TestUnixgramDrainsBeforeItRuns(t *testing.T) {
 	r := newRig(t, 5000)
 	c := r.dial()
 	for i := range 2000 {
-		c.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		c.SetWriteDeadline(time.Now().Add(60 * time.Second))
 		if _, err := fmt.Fprintf(c, `{"n":%d}`, i); err != nil {
 			t.Fatalf("datagram %d: %v", i, err)
 		}
@@ -156,13 +156,13 @@ func TestUnixgramAccountsForEverythingWhenItStops(t *testing.T) {
 func TestUnixgramCountsWhatIsLeftAtTheEnd(t *testing.T) {
 	r := newRig(t, 5000)
 	c := r.dial()
-	c.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	c.SetWriteDeadline(time.Now().Add(60 * time.Second))
 	for i := range 50 {
 		if _, err := fmt.Fprintf(c, `{"n":%d}`, i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(r.In.(*input).ring) < 50 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(60 * time.Second); len(r.In.(*input).ring) < 50 && time.Now().Before(deadline); {
 		runtime.Gosched()
 	}
 	r.Close()

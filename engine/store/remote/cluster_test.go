@@ -231,7 +231,7 @@ func TestCluster(t *testing.T) {
 func TestSlotIsMoved(t *testing.T) {
 	cl := newCluster(t, "")
 	client := newClient(t, Options{Addrs: cl.addrs(), Cluster: true, Wait: time.Minute, Timeout: 30 * time.Second}) // what times out is sent again, and counts twice
-	keys := []string{"{m}a", "{m}b", "{m}c", "{m}new"} // one slot; the last is made while it moves
+	keys := []string{"{m}a", "{m}b", "{m}c", "{m}new"}                                                              // one slot; the last is made while it moves
 	var counts [4]atomic.Int64
 	slot := cl.nodes[0].CLI("CLUSTER", "KEYSLOT", "{m}")
 	owner := 0
