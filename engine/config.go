@@ -122,6 +122,24 @@ func (c *Config) Place(row string) (file, key string) {
 	return c.File, row
 }
 
+// placed adds to the configuration mistakes in err, which name a key only, the place of their row, "outputs[3]", in a line of
+// its file. The error is err if there are none.
+func (c *Config) placed(err error, row string, line int) error {
+	var errs []error
+	for _, ce := range ConfigErrors(err) {
+		e := *ce
+		if e.File == "" {
+			file, key := c.Place(row)
+			e.File, e.Line, e.Key = file, line, key+"."+ce.Key
+		}
+		errs = append(errs, &e)
+	}
+	if len(errs) == 0 {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
 func (e *ConfigError) Error() string {
 	var b strings.Builder
 	if e.File != "" {

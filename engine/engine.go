@@ -210,7 +210,7 @@ func (e *Engine) Open(ctx context.Context) error {
 	for i := range e.parts.Inputs {
 		if err := e.openInput(ctx, i); err != nil {
 			if len(ConfigErrors(err)) > 0 {
-				errs = append(errs, err)
+				errs = append(errs, e.cfg.placed(err, fmt.Sprintf("inputs[%d]", i+1), e.cfg.Inputs[i].Line))
 				continue
 			}
 			e.log.Error("input cannot be opened yet", "input", e.cfg.Inputs[i].Tag, "uri", ShownURI(e.cfg.Inputs[i].URI), "err", err)

@@ -64,12 +64,12 @@ func TestFlowsSortsAndSelects(t *testing.T) {
 }
 
 func TestFlowsFilters(t *testing.T) {
-	code, out, errs := flows(t, "--filter", "vlan 200 and tcp", captureDir+"own-vlan-two.pcap")
+	code, out, errs := flows(t, "--filter", "vlan 101 and tcp", captureDir+"own-vlan-two.pcap")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != exitOK || errs != "" || len(lines) != 1+3+1 {
 		t.Fatalf("exit %d, %s%s", code, out, errs)
 	}
-	for i, want := range []string{`SERVER +VLAN +APP`, `10\.77\.0\.2:8080 +200 +http`, `:8080 +200 +http`, `:8080 +200 +http`, `^78 frames, 78 packets, 3 flows`} {
+	for i, want := range []string{`SERVER +VLAN +APP`, `10\.77\.0\.2:8080 +101 +http`, `:8080 +101 +http`, `:8080 +101 +http`, `^78 frames, 78 packets, 3 flows`} {
 		if !regexp.MustCompile(want).MatchString(lines[i]) {
 			t.Errorf("line %d: got %q, want %s", i+1, lines[i], want)
 		}

@@ -230,7 +230,7 @@ func TestFlowNeedsTheRight(t *testing.T) {
 	}
 	r := flowRoot(t, `uri = "flow://lo"`)
 	text, err := exec.Command("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", binary, "-r", r.dir).CombinedOutput()
-	if err == nil || !strings.Contains(string(text), "CAP_NET_RAW") || !strings.Contains(string(text), "AmbientCapabilities") {
+	if err == nil || !strings.Contains(string(text), "config.lua:1: inputs[1].uri: capturing packets needs CAP_NET_RAW") || !strings.Contains(string(text), "AmbientCapabilities") {
 		t.Errorf("got %v: %s", err, text)
 	}
 }
