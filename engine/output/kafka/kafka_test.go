@@ -274,6 +274,7 @@ func TestMistakes(t *testing.T) {
 		"/t":               "names no broker",
 		"h:99999/t":        "is no broker",
 		"u:p@h/t":          "holds a login",
+		"u:p/w@h/t":        "holds a login",
 		"h/":               "names no topic",
 		"h":                "names no topic",
 		"h/a b":            "is no topic",

@@ -47,7 +47,7 @@ func ParseAddress(p engine.Params, keys ...string) (Address, error) {
 	}
 	text, query, _ := strings.Cut(p.Address, "?")
 	hosts, path, _ := strings.Cut(text, "/")
-	if strings.Contains(hosts, "@") {
+	if wire.HoldsLogin(text) {
 		return wrong("holds a login, which would be in every log; use sasl_user and sasl_password")
 	}
 	a := Address{Path: path}
