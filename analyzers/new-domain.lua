@@ -49,8 +49,8 @@ function loop(event)
   local registered = type(name) == "string" and eve.registered(name) -- nil for addresses
   if registered and not seen:get(registered) then
     seen:put(registered, true)
-    dragonfly.output_event(default_output, {event_type = "finding", finding = "new domain", domain = registered, name = name,
-      src_ip = event.src_ip, seen_in = event.event_type})
+    dragonfly.output_event(default_output, {timestamp = event.timestamp, event_type = "finding", finding = "new domain", domain = registered,
+      name = name, src_ip = event.src_ip, flow_id = event.flow_id, seen_in = event.event_type})
   end
   dragonfly.analyze_event(default_analyzer, event)
 end
