@@ -361,7 +361,7 @@ func TestCaptureHealthTellsLosses(t *testing.T) {
 	if got := tick(9_999, 1, 0); len(got) != 0 {
 		t.Errorf("one in 10,000: got %v", got)
 	}
-	if got := tick(900, 100, 0); len(got) != 1 || got[0]["finding"] != "packets dropped" || got[0]["input"] != "wire" || got[0]["dropped"] != 100.0 || got[0]["share"] != 0.1 || !strings.Contains(got[0]["remedy"].(string), "workers") {
+	if got := tick(900, 100, 0); len(got) != 1 || got[0]["finding"] != "packets dropped" || got[0]["input"] != "wire" || got[0]["dropped"] != 100.0 || got[0]["share"] != 0.1 || !strings.Contains(got[0]["remedy"].(string), "ring_size") {
 		t.Errorf("got %v", got)
 	}
 	if got := tick(1000, 0, 50); len(got) != 1 || got[0]["finding"] != "flows evicted" || got[0]["flows"] != 100.0 {

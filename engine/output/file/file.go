@@ -66,8 +66,7 @@ type output struct {
 	file    *os.File
 	mended  bool // the end of the file that the first Open met was looked at
 	regular bool
-	end     int64 // size of the file up to the end of the last whole line
-	since   time.Time
+	shared  *shared   // with other rows that write the file
 	checked time.Time // when the path was last compared with the open file
 	buf     []byte
 	z       *gzip.Writer
@@ -127,10 +126,15 @@ func (o *output) Open(context.Context) error {
 		f.Close()
 		return err
 	}
-	o.truncate = false
-	o.file, o.regular, o.end, o.since = f, info.Mode().IsRegular(), info.Size(), time.Now()
-	if !o.mended {
-		if err := o.mend(o.end); err != nil {
+	o.file, o.regular, o.shared = f, info.Mode().IsRegular(), join(info)
+	if !o.mended || o.truncate {
+		o.shared.mu.Lock()
+		if o.truncate {
+			o.shared.end, o.truncate = info.Size(), false
+		}
+		err := o.mend(o.shared)
+		o.shared.mu.Unlock()
+		if err != nil {
 			o.Close()
 			return fmt.Errorf("%s: mending its end: %w", filepath.Join(o.dir, o.name), err)
 		}
@@ -150,13 +154,31 @@ func (o *output) Write(ctx context.Context, batch []engine.Event) (int, error) {
 	if o.due() {
 		if err := o.rotate(); err != nil {
 			o.log.Error("cannot rotate, going on in the same file", "path", filepath.Join(o.dir, o.name), "err", err)
-			o.since = time.Now()
+			o.retryLater()
 		}
 	}
+	if err := o.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer o.shared.mu.Unlock()
 	if o.gzip {
 		return o.writeGzip(batch)
 	}
 	return o.write(batch)
+}
+
+// lock waits for the turn of this row.
+func (o *output) lock(ctx context.Context) error {
+	for {
+		if err := o.Open(ctx); err != nil {
+			return err
+		}
+		if o.shared.mu.Lock(); !o.shared.moved {
+			return nil
+		}
+		o.shared.mu.Unlock()
+		o.release()
+	}
 }
 
 // writeLen is about how many bytes one write(2) gets: as many as stay in the processor's cache between the copy into the
@@ -194,7 +216,7 @@ func (o *output) write(batch []engine.Event) (int, error) {
 func (o *output) append(events []engine.Event) (int, error) {
 	n, err := o.file.Write(o.buf)
 	if err == nil {
-		o.end += int64(n)
+		o.shared.end += int64(n)
 		return len(events), nil
 	}
 	done, whole := 0, 0
@@ -202,11 +224,11 @@ func (o *output) append(events []engine.Event) (int, error) {
 		whole += len(events[done].Body) + 1
 		done++
 	}
-	o.end += int64(whole)
-	if o.regular && whole < n {
-		err = errors.Join(err, o.file.Truncate(o.end))
+	if !o.regular || whole == n {
+		o.shared.end += int64(whole)
+		return done, err
 	}
-	return done, err
+	return done, errors.Join(err, o.shared.cut(o.file, n, whole))
 }
 
 // writeGzip appends the batch as a gzip member of its own: whole or not at all.
@@ -231,11 +253,11 @@ func (o *output) writeGzip(batch []engine.Event) (int, error) {
 	}
 	if err != nil {
 		if o.regular && n > 0 {
-			err = errors.Join(err, o.file.Truncate(o.end))
+			err = errors.Join(err, o.shared.cut(o.file, n, 0))
 		}
 		return 0, err
 	}
-	o.end += int64(n)
+	o.shared.end += int64(n)
 	return len(batch), nil
 }
 
@@ -270,14 +292,39 @@ func (o *output) same() bool {
 }
 
 func (o *output) reopen() error {
+	err := o.release()
+	return errors.Join(err, o.Open(context.Background()))
+}
+
+// release closes the file.
+func (o *output) release() error {
+	if o.file == nil {
+		return nil
+	}
+	o.shared.leave()
 	err := o.file.Close()
 	o.file = nil
-	return errors.Join(err, o.Open(context.Background()))
+	return err
 }
 
 // due reports whether the file is to be rotated by size or time.
 func (o *output) due() bool {
-	return o.regular && o.end > 0 && ((o.size > 0 && o.end >= o.size) || (o.every > 0 && time.Since(o.since) >= o.every))
+	if !o.regular || o.size == 0 && o.every == 0 {
+		return false
+	}
+	s := o.shared
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end > 0 && ((o.size > 0 && s.end >= o.size) || (o.every > 0 && time.Since(s.since) >= o.every))
+}
+
+// retryLater lets the file grow for another rotate_every, after a rotation that failed.
+func (o *output) retryLater() {
+	if o.file != nil {
+		o.shared.mu.Lock()
+		o.shared.since = time.Now()
+		o.shared.mu.Unlock()
+	}
 }
 
 // Reopen implements engine.Reopener: it rotates, or only opens the new file if something else has moved the old one.
@@ -300,7 +347,7 @@ func (o *output) anew() error {
 
 // rotate renames the file and opens a new one.
 func (o *output) rotate() error {
-	name, err := o.moveAside()
+	name, err := o.retire()
 	if errors.Is(err, fs.ErrNotExist) {
 		return o.anew()
 	}
@@ -321,6 +368,19 @@ func (o *output) rotate() error {
 		o.prune()
 	})
 	return nil
+}
+
+// retire renames the file, after which no row writes it. The error is fs.ErrNotExist where something else has moved it.
+func (o *output) retire() (name string, err error) {
+	s := o.shared
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moved || !o.same() {
+		return "", fs.ErrNotExist
+	}
+	name, err = o.moveAside()
+	s.moved = err == nil
+	return name, err
 }
 
 // moveAside renames the file to a name that nothing has, also when another row rotates the same file at the same moment.
@@ -372,7 +432,10 @@ func (o *output) packFile(name string) error {
 		o.root.Remove(temp)
 		return err
 	}
-	return o.root.Remove(name)
+	if err := o.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil // another row has pruned it
 }
 
 // prune removes the oldest rotated files beyond keep.
@@ -389,7 +452,7 @@ func (o *output) prune() {
 	names = slices.DeleteFunc(names, func(n string) bool { return !o.isRotated(n) })
 	slices.Sort(names)
 	for len(names) > o.keep {
-		if err := o.root.Remove(names[0]); err != nil {
+		if err := o.root.Remove(names[0]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			o.log.Error("cannot remove an old file", "file", names[0], "err", err)
 		}
 		names = names[1:]
@@ -409,14 +472,10 @@ func (o *output) isRotated(name string) bool {
 // Close implements engine.Output.
 func (o *output) Close() error {
 	o.packing.Wait()
-	var err error
-	if o.file != nil {
-		if err = o.file.Close(); errors.Is(err, syscall.EBADF) {
-			err = nil
-		}
-		o.file = nil
+	if err := o.release(); !errors.Is(err, syscall.EBADF) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Paths implements engine.PathUser: the directory, for rotation, the file in it, and the directory of the file which a link

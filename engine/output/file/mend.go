@@ -10,11 +10,13 @@ import (
 
 // mend looks at the end of a file that was there before this process: one that was killed in the middle of a write leaves
 // a piece of a line. A piece of an event is cut off, as the event was not acked and comes again; anything else gets its
-// line end. gzip files are left alone.
-func (o *output) mend(size int64) error {
-	if !o.regular || o.gzip || size == 0 {
+// line end. gzip files are left alone, and those that another row writes already. s is locked.
+func (o *output) mend(s *shared) error {
+	size := s.end
+	if !o.regular || o.gzip || size == 0 || s.moved || s.mended {
 		return nil
 	}
+	s.mended = true
 	f, err := o.root.Open(o.name)
 	if err != nil { // a symlink that leads out of dir
 		if f, err = os.Open(filepath.Join(o.dir, o.name)); err != nil {
@@ -36,11 +38,11 @@ func (o *output) mend(size int64) error {
 	path := filepath.Join(o.dir, o.name)
 	if piece[0] == '{' && lazyjson.Validate(string(piece)) != nil {
 		o.log.Warn("the file ended in a piece of an event, left by a process that was killed: cut off, the event comes again", "path", path, "bytes", len(piece))
-		o.end = size - int64(len(piece))
-		return o.file.Truncate(o.end)
+		s.end = size - int64(len(piece))
+		return o.file.Truncate(s.end)
 	}
 	o.log.Warn("the file did not end with a line end: added", "path", path)
 	n, err := o.file.Write([]byte{'\n'})
-	o.end += int64(n)
+	s.end += int64(n)
 	return err
 }

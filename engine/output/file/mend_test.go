@@ -34,8 +34,8 @@ func TestOutputMendsWhatAKillLeft(t *testing.T) {
 				t.Fatal(n, err)
 			}
 			info, _ := o.file.Stat()
-			if o.end != info.Size() {
-				t.Errorf("end is %d, the file has %d", o.end, info.Size())
+			if o.shared.end != info.Size() {
+				t.Errorf("end is %d, the file has %d", o.shared.end, info.Size())
 			}
 			if err := o.Close(); err != nil {
 				t.Fatal(err)
@@ -64,7 +64,8 @@ func TestMendLooksAtTheOpenFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(now), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := o.mend(int64(len(whole))); err != nil {
+		o.shared.end, o.shared.mended = int64(len(whole)), false
+		if err := o.mend(o.shared); err != nil {
 			t.Errorf("%q at the path: got %v", now, err)
 		}
 		for path, want := range map[string]string{path + ".1": whole, path: now} {
