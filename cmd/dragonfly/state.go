@@ -238,10 +238,20 @@ func forgetStates(ctx context.Context, at place, path string, cut *engine.Cut, h
 		return errors.New(`state forget wants the names of stages, such as "analyzer dns"`)
 	}
 	known := stagesOf(list)
-	inFile := false
-	for stage := range cut.States {
-		known[stage] = true
-		inFile = inFile || slices.Contains(stages, stage)
+	inFile := slices.ContainsFunc(stages, func(s string) bool { _, has := cut.States[s]; return has || !known[s] })
+	var all *engine.Checkpoints
+	if inFile {
+		unlock, err := lockState(at.stateDir, 0)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if all, err = engine.OpenCheckpoints(path); err != nil {
+			return err
+		}
+		for _, stage := range all.Stages() {
+			known[stage] = true
+		}
 	}
 	for _, stage := range stages {
 		if !known[stage] {
@@ -249,15 +259,6 @@ func forgetStates(ctx context.Context, at place, path string, cut *engine.Cut, h
 		}
 	}
 	if inFile {
-		unlock, err := lockState(at.stateDir, 0)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		all, err := engine.OpenCheckpoints(path)
-		if err != nil {
-			return err
-		}
 		all.Forget(stages...)
 		if err := all.Save(); err != nil {
 			return err
