@@ -70,7 +70,7 @@ func TestDropIn(t *testing.T) {
 outputs, analyzers, inputs = {}, {}, {}
 for _, n in ipairs(names) do outputs[#outputs + 1] = {tag = n, uri = "file://" .. n .. ".json"} end
 analyzers[1] = {tag = "more", script = "spread"}
-inputs[1] = {tag = "second", uri = "tail://`+r.path("second.json")+`", script = "filter", default_analyzer = "more"}`)
+inputs[1] = {tag = "second", uri = "tail://`+r.path("second.json")+`<", script = "filter", default_analyzer = "more"}`)
 	p.until("another", ok)
 	r.append("second.json", `{"to":"a","n":3}`+"\n"+`{"to":"b","n":4}`+"\n")
 	p.until("events of the input that was dropped in", func() bool { return r.lines("log/a.json") == 1 && r.lines("log/b.json") == 3 })
