@@ -15,7 +15,7 @@ import (
 func dropRoot(t *testing.T) *root {
 	r := newRoot(t, `
 -- config/config.lua --
-inputs = { {tag = "eve", uri = "tail://$ROOT/in.json", script = "filter", default_analyzer = "spread"} }
+inputs = { {tag = "eve", uri = "tail://$ROOT/in.json<", script = "filter", default_analyzer = "spread"} }
 analyzers = { {tag = "spread", script = "spread", default_output = "out"} }
 outputs = { {tag = "out", uri = "file://out.json"} }
 drop_in = "conf.d"

@@ -341,7 +341,7 @@ func TestExampleDropIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := passThrough(t, "tail://$ROOT/in.json")
+	r := passThrough(t, "tail://$ROOT/in.json<")
 	r.write("config/config.lua", r.read("config/config.lua")+example(t, "Rows that are dropped in")+"landlock = \"off\"\n") // what is allowed is what was there at the start
 	r.write("analyzer/pass.lua", `function loop(e) dragonfly.output_event("out", e) dragonfly.output_event("archive", e) end`)
 	r.write("in.json", "")
