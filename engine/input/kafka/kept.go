@@ -25,50 +25,49 @@ type kept struct {
 }
 
 // KeptStates returns what Redis keeps of the partitions of the group, also of topics that are no longer read.
-func (in *input) KeptStates(ctx context.Context) ([]engine.KeptState, error) {
-	if in.redis == nil {
-		return nil, nil
-	}
-	v, err := in.openVault()
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	list, err := v.kept(ctx, in.group)
-	var out []engine.KeptState
-	for _, k := range list {
-		out = append(out, k.KeptState)
-	}
-	return out, err
+func (in *input) KeptStates(ctx context.Context) (list []engine.KeptState, err error) {
+	err = in.eachKept(ctx, func(_ *vault, k kept) error {
+		list = append(list, k.KeptState)
+		return nil
+	})
+	return list, err
 }
 
 // ForgetStates writes the snapshots again without the states of stages. It claims them for that: who reads such a partition finds
 // another owner at its next snapshot, drops it, and claims it again.
 func (in *input) ForgetStates(ctx context.Context, stages []string) ([]string, error) {
-	if in.redis == nil {
-		return nil, nil
-	}
-	v, err := in.openVault()
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	list, err := v.kept(ctx, in.group)
-	if err != nil {
-		return nil, err
-	}
 	found := map[string]bool{}
-	var failed []error
-	for _, k := range list {
+	err := in.eachKept(ctx, func(v *vault, k kept) error {
 		names, err := v.forget(ctx, in.tag, k, stages)
 		for _, name := range names {
 			found[name] = true
 		}
-		if err != nil {
+		return err
+	})
+	return slices.Sorted(maps.Keys(found)), err
+}
+
+// eachKept calls f for each snapshot of the group; the errors of f are told together, each with its partition.
+func (in *input) eachKept(ctx context.Context, f func(*vault, kept) error) error {
+	if in.redis == nil {
+		return nil
+	}
+	v, err := in.openVault()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	list, err := v.kept(ctx, in.group)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, k := range list {
+		if err := f(v, k); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", k.Origin, err))
 		}
 	}
-	return slices.Sorted(maps.Keys(found)), errors.Join(failed...)
+	return errors.Join(failed...)
 }
 
 // kept reads the snapshots of a group.
