@@ -76,7 +76,8 @@
 // in flight are finished, its timers wait, and the workers encode its states. The input (engine/input/kafka) writes them with
 // the offset as one value to a Redis, in a step that refuses a writer that is no longer the owner, and only then lets Kafka
 // commit. Finish does the same for good, after the last timers and finish(). What is read comes from the snapshot's offset on,
-// so what is not in a snapshot comes again, and is counted once.
+// so what is not in a snapshot comes again, and is counted once. The command `state` reads and edits what lies there through the
+// input, a StateHolder (kept.go).
 //
 // # Scripts that fail
 //
